@@ -1,0 +1,73 @@
+# Go, git and make are all that is needed; `make help` lists the targets.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+GO ?= go
+BIN := bin/llm-config
+GOLANGCI_LINT := bin/tools/golangci-lint
+GOLANGCI_LINT_VERSION := v2.15.0
+
+# The race detector needs a C compiler; without one the tests run all the same.
+CC := $(shell $(GO) env CC)
+RACE := $(shell command -v $(firstword $(CC)) >/dev/null 2>&1 && echo -race)
+
+FUZZTIME ?= 30s
+SOAKTIME ?= 60m
+COVER_PACKAGES := ./internal/config ./internal/seal ./internal/service
+COVER_FLOOR := 90
+
+.PHONY: help
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: build
+build: ## build bin/llm-config
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN) ./cmd/llm-config
+
+.PHONY: run
+run: build ## serve on 127.0.0.1:8700 with the example platform, until Ctrl-C
+	@exec sh scripts/run $(BIN)
+
+.PHONY: test
+test: ## vet and test everything
+ifeq ($(RACE),)
+	@echo "no C compiler ($(CC)): the tests run without the race detector"
+endif
+	$(GO) vet ./...
+	$(GO) test $(RACE) -timeout 10m ./...
+
+.PHONY: lint
+lint: $(GOLANGCI_LINT) ## run golangci-lint, installing it into bin/tools first
+	$(GOLANGCI_LINT) run ./...
+
+$(GOLANGCI_LINT):
+	GOBIN=$(CURDIR)/bin/tools $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+
+.PHONY: fmt
+fmt: ## gofmt everything
+	gofmt -l -w $$(git ls-files '*.go')
+
+.PHONY: bench
+bench: ## run every benchmark
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: load
+load: build ## measure the server against a bare handler (minutes; LOAD=read|write|watch for one)
+	$(GO) run ./test/load -server $(BIN) $(LOAD)
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for 30 s (FUZZTIME)
+	@sh scripts/fuzz $(FUZZTIME)
+
+.PHONY: soak
+soak: ## run the long rounds of the tests that have them (at most SOAKTIME)
+	LLM_CONFIG_SOAK=1 $(GO) test -count=1 -timeout $(SOAKTIME) -v -run 'Soak|Kill' ./...
+
+.PHONY: cover
+cover: ## coverage of domain, sealing and service; fails under 90 %
+	@sh scripts/cover $(COVER_FLOOR) $(COVER_PACKAGES)
+
+.PHONY: openapi
+openapi: ## write api/openapi.json anew from the types that serve
+	$(GO) test ./internal/httpapi -run OpenAPI -update
