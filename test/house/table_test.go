@@ -1,0 +1,68 @@
+package house
+
+// product is everything that the serve command wires together. Arrows run down
+// only: what a package may import stands above it in this file.
+var (
+	pure    = []string{"internal/canon", "internal/config", "internal/audit"}
+	storage = join(pure, "internal/store", "internal/telemetry")
+	ground  = join(storage, "internal/access", "internal/seal", "internal/cache", "internal/watch")
+	product = join(ground, "api", "client", "internal/service", "internal/httpapi", "internal/store/sqlite", "internal/settings")
+)
+
+// allowed says for each package which packages of this project its code may
+// import; its tests may import more. A key ending in "/…" stands for a tree.
+var allowed = map[string][]string{
+	"internal/canon":     {},
+	"internal/config":    {"internal/canon"},
+	"internal/audit":     {"internal/canon", "internal/config"},
+	"internal/telemetry": {},
+	"internal/settings":  {"internal/telemetry"},
+
+	"internal/store":           pure,
+	"internal/store/storetest": join(pure, "internal/store"),
+	"internal/store/sqlite":    storage,
+
+	"internal/seal":    join(storage, "internal/store"),
+	"internal/access":  storage,
+	"internal/cache":   storage,
+	"internal/watch":   storage,
+	"internal/service": ground,
+	"internal/httpapi": join(ground, "internal/service", "api"),
+
+	"api":    {},
+	"client": {"api"},
+
+	"cmd/llm-config":   {"api", "client", "internal/config", "internal/canon", "internal/settings"},
+	"examples/service": {"api", "client"},
+	"test/…":           product,
+}
+
+// wiring are the files of cmd/llm-config that build a server of its parts; they
+// alone may import all of product.
+const wiring = "cmd/llm-config/serve"
+
+// owners says where a module may be used outside tests. What is missing here
+// may be used nowhere: a library that leaks through the tree cannot be replaced.
+var owners = map[string][]string{
+	"github.com/BurntSushi/toml":       {"internal/config"},
+	"github.com/andybalholm/brotli":    {"internal/httpapi"},
+	"github.com/danielgtaylor/huma/v2": {"internal/httpapi"},
+	"github.com/fsnotify/fsnotify":     {"internal/settings"},
+	"github.com/klauspost/compress":    {"internal/seal", "internal/httpapi"},
+	"github.com/maypok86/otter/v2":     {"internal/cache"},
+	"github.com/pressly/goose/v3":      {"internal/store/sqlite"},
+	"github.com/spf13/cobra":           {"cmd/llm-config"},
+	"github.com/spf13/pflag":           {"cmd/llm-config", "internal/settings"},
+	"go.yaml.in/yaml/v4":               {"internal/config", "internal/settings"},
+	"golang.org/x/sync":                {"internal/service", "internal/httpapi", "internal/cache", "internal/watch", "client", "test/…"},
+	"golang.org/x/sys":                 {"cmd/llm-config"},
+	"golang.org/x/term":                {"cmd/llm-config"},
+	"modernc.org/sqlite":               {"internal/store/sqlite"},
+	"github.com/google/go-cmp":         {"internal/store/storetest", "test/…"},
+	"pgregory.net/rapid":               {"internal/store/storetest", "test/…"},
+	"github.com/rogpeppe/go-internal":  {"test/…"},
+}
+
+func join(packages []string, more ...string) []string {
+	return append(append([]string{}, packages...), more...)
+}
