@@ -1,0 +1,92 @@
+package api
+
+import (
+	"strconv"
+	"strings"
+)
+
+// Headers of the product's own.
+const (
+	HeaderRevision   = "X-Config-Revision"    // the revision a read was answered at
+	HeaderDigest     = "X-Config-Digest"      // the document's digest
+	HeaderVersion    = "X-Config-Version"     // the layer's version
+	HeaderRequestID  = "X-Request-ID"         // taken from the request, else made
+	HeaderIdempotent = "Idempotency-Key"      // on writes
+	HeaderReplayed   = "Idempotency-Replayed" // true on an answer given before
+	HeaderMessage    = "X-Config-Message"     // a write's message, where the body is the document; percent-encoded
+)
+
+// Prefix of the native API.
+const Prefix = "/api/v1"
+
+// Media types of documents and patches.
+const (
+	TypeJSON       = "application/json"
+	TypeYAML       = "application/yaml"
+	TypeTOML       = "application/toml"
+	TypeMergePatch = "application/merge-patch+json"
+	TypeJSONPatch  = "application/json-patch+json"
+	TypeEvents     = "text/event-stream"
+)
+
+// Route patterns, in the form of net/http's ServeMux. {path...} holds slashes.
+const (
+	RouteTenants       = Prefix + "/tenants"
+	RouteTenant        = Prefix + "/tenants/{tenant}"
+	RouteServerTokens  = Prefix + "/tokens"
+	RouteServerToken   = Prefix + "/tokens/{id}"
+	RouteIdentity      = Prefix + "/identity"
+	RouteVersion       = Prefix + "/version"
+	RouteEnvironments  = RouteTenant + "/environments"
+	RouteEnvironment   = RouteTenant + "/environments/{environment}"
+	RouteConfigs       = RouteEnvironment + "/configs"
+	RouteConfig        = RouteEnvironment + "/configs/{path...}"
+	RouteLayer         = RouteEnvironment + "/layers/{path...}"
+	RouteHistory       = RouteEnvironment + "/history/{path...}"
+	RouteDiff          = RouteEnvironment + "/diff/{path...}"
+	RouteDestroy       = RouteEnvironment + "/destroy/{path...}"
+	RouteBundle        = RouteEnvironment + "/bundle"
+	RouteWatch         = RouteEnvironment + "/watch"
+	RouteChanges       = RouteTenant + "/changes"
+	RouteChange        = RouteTenant + "/changes/{revision}"
+	RouteRollback      = RouteTenant + "/rollback"
+	RouteRevert        = RouteTenant + "/revert"
+	RoutePromote       = RouteTenant + "/promote"
+	RouteTags          = RouteTenant + "/tags"
+	RouteTag           = RouteTenant + "/tags/{tag}"
+	RouteTokens        = RouteTenant + "/tokens"
+	RouteToken         = RouteTenant + "/tokens/{id}"
+	RouteLive          = "/health/live"
+	RouteReady         = "/health/ready"
+	RouteStartup       = "/health/startup"
+	RouteOpenAPI       = "/openapi.json"
+	RouteDocumentation = "/docs"
+)
+
+// Build fills a route pattern's wildcards, in order.
+func Build(route string, values ...string) string {
+	var b strings.Builder
+	for {
+		open := strings.IndexByte(route, '{')
+		if open < 0 || len(values) == 0 {
+			b.WriteString(route)
+			return b.String()
+		}
+		b.WriteString(route[:open])
+		b.WriteString(values[0])
+		values, route = values[1:], route[strings.IndexByte(route, '}')+1:]
+	}
+}
+
+// LayerETag is the entity tag of a version of a layer.
+func LayerETag(version int64) string { return `"v` + strconv.FormatInt(version, 10) + `"` }
+
+// ParseLayerETag reads the version that LayerETag wrote.
+func ParseLayerETag(tag string) (version int64, ok bool) {
+	digits, found := strings.CutPrefix(tag, `"v`)
+	if digits, ok = strings.CutSuffix(digits, `"`); !ok || !found || len(digits) == 0 || digits[0] == '0' || digits[0] == '+' || digits[0] == '-' {
+		return 0, false
+	}
+	version, err := strconv.ParseInt(digits, 10, 64)
+	return version, err == nil
+}

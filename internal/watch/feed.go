@@ -1,0 +1,161 @@
+// Package watch carries what was committed, in the order of revisions, to
+// whoever follows a tenant. Nobody has a buffer of his own: followers keep a
+// position and read events from one bounded ring, so a slow one costs nothing
+// and can never hold up a writer. Who fell out of the ring reads the log.
+package watch
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/llm-devops/llm-config-manager/internal/canon"
+	"github.com/llm-devops/llm-config-manager/internal/config"
+)
+
+// ringSize is how many events of a tenant are at hand before the log is read.
+const ringSize = 512
+
+// Event is one revision. It must not be changed once it is published.
+type Event struct {
+	Revision config.Revision
+	Time     time.Time
+	Access   bool                   // tokens changed: followers must ask anew whether they may follow
+	Reset    []config.EnvironmentID // environments in which anything may have changed
+	Changes  []Change               // effective documents that changed, of all environments
+
+	frames sync.Map // FrameKey → []byte
+}
+
+// Change is an effective document that a revision changed.
+type Change struct {
+	Environment config.EnvironmentID
+	Path        config.Path
+	Digest      canon.Digest    // of the document; zero when it is no more
+	Document    config.Document // the document when it is at hand; absent in events read from the log
+	Exists      bool
+	Cause       Cause
+}
+
+// Cause is the version of a layer that changed an effective document.
+type Cause struct {
+	Environment config.EnvironmentID
+	Version     config.Version
+}
+
+// FrameKey says for whom an event was encoded.
+type FrameKey struct {
+	Environment config.EnvironmentID
+	Prefix      config.Prefix
+	Data        bool
+}
+
+// Frame answers the event encoded for a key, encoding it the first time.
+func (e *Event) Frame(key FrameKey, encode func() ([]byte, error)) ([]byte, error) {
+	if frame, ok := e.frames.Load(key); ok {
+		return frame.([]byte), nil //nolint:forcetypeassert // only frames are stored
+	}
+	frame, err := encode()
+	if err != nil {
+		return nil, err
+	}
+	kept, _ := e.frames.LoadOrStore(key, frame)
+	return kept.([]byte), nil //nolint:forcetypeassert // only frames are stored
+}
+
+// Feed is what one tenant committed, newest last.
+type Feed struct {
+	revision atomic.Int64
+
+	mu     sync.Mutex
+	ring   []*Event // ring[r%ringSize] is the event of revision r, while r is within ringSize of the newest
+	first  config.Revision
+	wake   chan struct{} // closed when the next event comes; nil while nobody waits
+	closed bool
+}
+
+// NewFeed begins after a revision.
+func NewFeed(at config.Revision) *Feed {
+	f := &Feed{first: at + 1}
+	f.revision.Store(int64(at))
+	return f
+}
+
+// Revision is the newest revision that was published.
+func (f *Feed) Revision() config.Revision { return config.Revision(f.revision.Load()) }
+
+// Publish adds the event of the next revision. An event that is not the next
+// is passed over: nothing old replaces something newer.
+func (f *Feed) Publish(e *Event) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed || e.Revision <= f.Revision() {
+		return
+	}
+	if e.Revision != f.Revision()+1 {
+		f.first = e.Revision // a gap: what lies before it is in the log only
+	}
+	if f.ring == nil {
+		f.ring = make([]*Event, ringSize)
+	}
+	f.ring[e.Revision%ringSize] = e
+	f.first = max(f.first, e.Revision-ringSize+1)
+	f.revision.Store(int64(e.Revision))
+	f.signal()
+}
+
+// Close wakes everybody for the last time.
+func (f *Feed) Close() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.closed = true
+	f.signal()
+}
+
+func (f *Feed) signal() {
+	if f.wake != nil {
+		close(f.wake)
+		f.wake = nil
+	}
+}
+
+// Since answers the events after a revision. ok is false when the ring does
+// not reach back so far.
+func (f *Feed) Since(after config.Revision) (events []*Event, ok bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	newest := f.Revision()
+	if after >= newest {
+		return nil, true
+	}
+	if after+1 < f.first {
+		return nil, false
+	}
+	for r := after + 1; r <= newest; r++ {
+		events = append(events, f.ring[r%ringSize])
+	}
+	return events, true
+}
+
+// Next answers a channel that is closed once there is an event after the
+// revision, and whether the feed still goes on.
+func (f *Feed) Next(after config.Revision) (<-chan struct{}, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return nil, false
+	}
+	if f.Revision() > after {
+		return alreadyClosed, true
+	}
+	if f.wake == nil {
+		f.wake = make(chan struct{})
+	}
+	return f.wake, true
+}
+
+var alreadyClosed = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
