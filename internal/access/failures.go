@@ -1,0 +1,83 @@
+package access
+
+import (
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// FailureCount says how often one source failed to authenticate in one minute.
+type FailureCount struct {
+	Source netip.Addr // the zero Addr for all sources that there was no room for
+	Minute time.Time
+	Count  int64
+}
+
+// Failures counts failed authentications per source and minute, in bounded
+// memory. The first of a source in a minute is to be recorded at once, the
+// others as one count when the minute is over.
+type Failures struct {
+	clock func() time.Time
+	limit int
+
+	mu       sync.Mutex
+	minute   time.Time
+	counts   map[netip.Addr]int64 // source → failures within minute
+	finished []FailureCount       // of minutes that are over, at most limit and one
+}
+
+// NewFailures counts at most limit sources apart; the rest are counted as one.
+func NewFailures(clock func() time.Time, limit int) *Failures {
+	return &Failures{clock: clock, limit: limit, counts: map[netip.Addr]int64{}}
+}
+
+// Add counts a failure and says whether it is the first of its source and minute.
+func (f *Failures) Add(source netip.Addr) (first bool) {
+	source = source.Unmap().WithZone("")
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.turn()
+	if _, there := f.counts[source]; !there && len(f.counts) >= f.limit {
+		source = netip.Addr{}
+	}
+	f.counts[source]++
+	return f.counts[source] == 1
+}
+
+// Drain answers, once, the counts of minutes that are over in which more came
+// from a source than the first.
+func (f *Failures) Drain() []FailureCount {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.turn()
+	finished := f.finished
+	f.finished = nil
+	return finished
+}
+
+// turn closes the minute when it is over. A clock that goes back stays in it.
+func (f *Failures) turn() {
+	now := f.clock().Truncate(time.Minute)
+	if !now.After(f.minute) {
+		return
+	}
+	for source, count := range f.counts {
+		if count > 1 {
+			f.finish(FailureCount{source, f.minute, count})
+		}
+	}
+	clear(f.counts)
+	f.minute = now
+}
+
+// finish keeps a count until it is drained. When there is no room it goes into
+// the last one, which then stands for all sources.
+func (f *Failures) finish(count FailureCount) {
+	if len(f.finished) <= f.limit {
+		f.finished = append(f.finished, count)
+		return
+	}
+	last := &f.finished[f.limit]
+	last.Source = netip.Addr{}
+	last.Count += count.Count
+}
