@@ -1,0 +1,145 @@
+package client
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"unicode"
+
+	"github.com/llm-devops/llm-config-manager/api"
+)
+
+// What a caller may want to tell apart, for errors.Is. Any other code is asked
+// for with &api.Problem{Code: …}; errors.As with *api.Problem gives the whole.
+var (
+	ErrBadRequest         error = &api.Problem{Code: api.CodeBadRequest}
+	ErrInvalidDocument    error = &api.Problem{Code: api.CodeInvalidDocument}
+	ErrInvalidReference   error = &api.Problem{Code: api.CodeInvalidReference}
+	ErrUnauthenticated    error = &api.Problem{Code: api.CodeUnauthenticated}
+	ErrTokenExpired       error = &api.Problem{Code: api.CodeTokenExpired}
+	ErrTokenRevoked       error = &api.Problem{Code: api.CodeTokenRevoked}
+	ErrForbidden          error = &api.Problem{Code: api.CodeForbidden}
+	ErrNotFound           error = &api.Problem{Code: api.CodeNotFound}
+	ErrGone               error = &api.Problem{Code: api.CodeGone}
+	ErrConflict           error = &api.Problem{Code: api.CodeConflict}
+	ErrAlreadyExists      error = &api.Problem{Code: api.CodeAlreadyExists}
+	ErrInUse              error = &api.Problem{Code: api.CodeInUse}
+	ErrReferenced         error = &api.Problem{Code: api.CodeReferenced}
+	ErrChangedSince       error = &api.Problem{Code: api.CodeChangedSince}
+	ErrRevisionInFuture   error = &api.Problem{Code: api.CodeRevisionInFuture}
+	ErrPreconditionFailed error = &api.Problem{Code: api.CodePreconditionFailed}
+	ErrTooLarge           error = &api.Problem{Code: api.CodeTooLarge}
+	ErrNotYet             error = &api.Problem{Code: api.CodeNotYet}
+	ErrUnavailable        error = &api.Problem{Code: api.CodeUnavailable}
+)
+
+// ErrNotModified says that what was asked for is what IfNoneMatch names.
+var ErrNotModified = errors.New("not modified")
+
+// ErrTokenLost says that a token was issued, but that the answer holding its
+// value was lost on the way, and values are shown only once.
+var ErrTokenLost = errors.New("the value of the new token was lost with a broken connection; revoke it and issue another")
+
+// UnexpectedResponse is an answer that is none of the server's: a proxy's error
+// page, say, or another program at the address.
+type UnexpectedResponse struct {
+	Address     string
+	Status      int
+	ContentType string
+	Excerpt     string // the beginning of its body, at most 256 bytes of printable text
+	Reason      string // what about it is unexpected
+}
+
+func (e *UnexpectedResponse) Error() string {
+	text := fmt.Sprintf("%s answered %d %s, which this client does not understand: %s",
+		e.Address, e.Status, http.StatusText(e.Status), e.Reason)
+	if e.Excerpt != "" {
+		text += fmt.Sprintf(" (it begins %q)", e.Excerpt)
+	}
+	return text + "; check that the address is the server's own, and what stands between"
+}
+
+const (
+	maxProblem = 1 << 20 // bytes of a problem document
+	maxExcerpt = 256
+)
+
+// parseProblem reads a problem document of ours: JSON with a code.
+func parseProblem(text []byte) (*api.Problem, error) {
+	if len(text) > maxProblem {
+		return nil, fmt.Errorf("a problem document over %d bytes", maxProblem)
+	}
+	var p api.Problem
+	if err := json.Unmarshal(text, &p); err != nil {
+		return nil, fmt.Errorf("a problem document that does not parse: %w", err)
+	}
+	if p.Code == "" {
+		return nil, errors.New("a problem document without a code")
+	}
+	return &p, nil
+}
+
+// failure is the error that an answer other than the hoped-for stands for.
+func (c *Client) failure(a *answer) error {
+	if mediaType(a.header) != api.ProblemType {
+		return c.unexpected(a, "it is no problem document")
+	}
+	p, err := parseProblem(a.body)
+	if err != nil {
+		return c.unexpected(a, err.Error())
+	}
+	p.Status = a.status
+	if p.RequestID == "" {
+		p.RequestID = a.header.Get(api.HeaderRequestID)
+	}
+	return p
+}
+
+func (c *Client) unexpected(a *answer, reason string) error {
+	if location := a.header.Get("Location"); location != "" {
+		reason = "it redirects to " + excerpt([]byte(location))
+	}
+	return &UnexpectedResponse{
+		Address:     c.Address(),
+		Status:      a.status,
+		ContentType: a.header.Get("Content-Type"),
+		Excerpt:     excerpt(a.body),
+		Reason:      reason,
+	}
+}
+
+// excerpt is the beginning of a text, in one printable line.
+func excerpt(text []byte) string {
+	text = bytes.TrimSpace(text[:min(len(text), maxExcerpt)])
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == unicode.ReplacementChar:
+			return -1
+		case !unicode.IsPrint(r):
+			return ' '
+		}
+		return r
+	}, string(text))
+}
+
+// unreachable wraps what the network said with the address and the next step.
+func (c *Client) unreachable(err error) error {
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
+		err = wrapped.Err // without the method and the URL, which say less than the address
+	}
+	return fmt.Errorf("cannot reach %s: %w; check the address, and that the server is running", c.Address(), err)
+}
+
+// mediaType is the Content-Type without its parameters.
+func mediaType(h http.Header) string {
+	t, _, err := mime.ParseMediaType(h.Get("Content-Type"))
+	if err != nil {
+		return ""
+	}
+	return t
+}
