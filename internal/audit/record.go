@@ -1,0 +1,100 @@
+// Package audit says what an audit record is and how records are chained, so
+// that one that was edited, removed or moved is found. It is pure: whoever has
+// the records can check them, and needs to trust nobody who kept them.
+package audit
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/llm-devops/llm-config-manager/internal/canon"
+)
+
+// Schema is the version of the record's form.
+const Schema = 1
+
+// Outcome says how an audited action ended.
+type Outcome string
+
+// The outcomes.
+const (
+	Success Outcome = "success"
+	Denied  Outcome = "denied"
+	Failed  Outcome = "failed"
+)
+
+// Record is one audited event. It never holds a value of a document or secret;
+// where sameness matters, Details holds keyed hashes.
+type Record struct {
+	Time      time.Time
+	Event     string // what happened, as in config.change or authentication.failed
+	Actor     string // who did it: a token's id and name, or system
+	Tenant    string // the tenant's id in hexadecimal; empty for the server
+	Resource  string // what it was done to
+	Action    string // the guard's action
+	Outcome   Outcome
+	Reason    string
+	Revision  int64 // the revision that it made; zero when it made none
+	RequestID string
+	Source    string // network address of the caller
+	UserAgent string
+	Details   map[string]string
+}
+
+// timeForm has all nine digits, so that records sort by their text.
+const timeForm = "2006-01-02T15:04:05.000000000Z"
+
+// typicalBytes is room for most records, so that Canonical allocates once.
+const typicalBytes = 512
+
+// Canonical is the record in RFC 8785 form, its empty fields left out. Members
+// are written in their sorted order, which spares the map this would else take
+// on every write.
+func (r Record) Canonical() []byte {
+	b := append(make([]byte, 0, typicalBytes), '{')
+	b = appendText(b, "action", r.Action)
+	b = appendText(b, "actor", r.Actor)
+	b = appendDetails(b, r.Details)
+	b = appendText(b, "event", r.Event)
+	b = appendText(b, "outcome", string(r.Outcome))
+	b = appendText(b, "reason", r.Reason)
+	b = appendText(b, "request_id", r.RequestID)
+	b = appendText(b, "resource", r.Resource)
+	if r.Revision != 0 {
+		b = strconv.AppendInt(appendName(b, "revision"), r.Revision, 10)
+	}
+	b = strconv.AppendInt(appendName(b, "schema"), Schema, 10)
+	b = appendText(b, "source", r.Source)
+	b = appendText(b, "tenant", r.Tenant)
+	b = append(appendName(b, "time"), '"')
+	b = append(r.Time.UTC().AppendFormat(b, timeForm), '"')
+	b = appendText(b, "user_agent", r.UserAgent)
+	return append(b, '}')
+}
+
+func appendText(b []byte, name, text string) []byte {
+	if text == "" {
+		return b
+	}
+	return canon.Append(appendName(b, name), text)
+}
+
+func appendDetails(b []byte, details map[string]string) []byte {
+	if len(details) == 0 {
+		return b
+	}
+	object := make(map[string]any, len(details))
+	for name, text := range details {
+		object[name] = text
+	}
+	return canon.Append(appendName(b, "details"), object)
+}
+
+// appendName begins a member; names are plain ASCII and need no escaping.
+func appendName(b []byte, name string) []byte {
+	if b[len(b)-1] != '{' {
+		b = append(b, ',')
+	}
+	b = append(append(b, '"'), name...)
+	return append(b, '"', ':')
+}

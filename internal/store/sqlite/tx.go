@@ -1,0 +1,148 @@
+package sqlite
+
+import (
+	"errors"
+	"time"
+
+	"github.com/llm-devops/llm-config-manager/internal/audit"
+	"github.com/llm-devops/llm-config-manager/internal/config"
+	"github.com/llm-devops/llm-config-manager/internal/store"
+)
+
+// maxTenantStates bounds the writer's memory of tenants.
+const maxTenantStates = 10_000
+
+// tenantState is where a tenant's log and audit chain end. Within a transaction
+// it runs ahead of the tenants table, which is updated once at the end.
+type tenantState struct {
+	id           config.TenantID
+	revision     config.Revision
+	nanos        int64 // time of the revision, or of the last audit record
+	environments config.Revision
+	audit        audit.Head
+	dirty        bool
+}
+
+// tx is the transaction of one group.
+type tx struct {
+	*conn
+	clock   func() time.Time
+	tenants map[config.TenantID]*tenantState
+	dirty   []*tenantState
+}
+
+// apply runs the requests in their order. It answers the engine's failure; a
+// request that is refused keeps the reason for itself.
+func (t *tx) apply(group []*request) error {
+	for _, r := range group {
+		r.err = r.ctx.Err()
+		if r.err != nil {
+			continue
+		}
+		if err := r.task.check(t); err != nil {
+			if !refusal(err) {
+				return err
+			}
+			r.err = err
+			continue
+		}
+		if err := r.task.store(t); err != nil {
+			return err
+		}
+	}
+	for _, s := range t.dirty {
+		if err := t.saveTenant(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// refusal tells a precondition that does not hold from a failure of the engine.
+func refusal(err error) bool {
+	var e *config.Error
+	return errors.As(err, &e) && e.Kind != config.KindUnavailable
+}
+
+const selectTenant = `
+SELECT revision, time, environments, audit_sequence, audit_hash FROM tenants WHERE id = ? AND deleted = 0`
+
+// tenant is the state of a live tenant; the error is of KindNotFound.
+func (t *tx) tenant(id config.TenantID) (*tenantState, error) {
+	if s, ok := t.tenants[id]; ok {
+		return s, nil
+	}
+	var s *tenantState
+	err := t.query(selectTenant, func(r row) error {
+		s = &tenantState{
+			id: id, revision: config.Revision(r.int(0)), nanos: r.int(1), environments: config.Revision(r.int(2)),
+			audit: audit.Head{Sequence: uint64(r.int(3)), Hash: r.hash(4)},
+		}
+		return nil
+	}, id[:])
+	if err != nil {
+		return nil, err
+	}
+	if s == nil {
+		return nil, noTenant()
+	}
+	t.tenants[id] = s
+	return s, nil
+}
+
+const updateTenant = `
+UPDATE tenants SET revision = ?, time = ?, environments = ?, audit_sequence = ?, audit_hash = ? WHERE id = ?`
+
+func (t *tx) saveTenant(s *tenantState) error {
+	s.dirty = false
+	return t.exec(updateTenant, int64(s.revision), s.nanos, int64(s.environments),
+		int64(s.audit.Sequence), s.audit.Hash[:], s.id[:])
+}
+
+func (t *tx) touch(s *tenantState) {
+	if !s.dirty {
+		s.dirty = true
+		t.dirty = append(t.dirty, s)
+	}
+}
+
+// now is the time of the tenant's next record: never before its last one.
+func (t *tx) now(s *tenantState) time.Time {
+	t.touch(s)
+	s.nanos = max(s.nanos, t.clock().UnixNano())
+	return fromNanos(s.nanos)
+}
+
+// next begins the tenant's next revision.
+func (t *tx) next(s *tenantState) store.Receipt {
+	s.revision++
+	return store.Receipt{Revision: s.revision, Time: t.now(s)}
+}
+
+const insertAudit = `
+INSERT INTO audit (tenant, sequence, hash, record) VALUES (?, ?, ?, ?)`
+
+// append adds a record to the tenant's chain.
+func (t *tx) append(s *tenantState, record audit.Record) error {
+	t.touch(s)
+	link := s.audit.Next(record.Canonical())
+	s.audit = link.Head()
+	return t.exec(insertAudit, s.id[:], int64(link.Sequence), link.Hash[:], link.Record)
+}
+
+func noTenant() error {
+	return config.Errorf(config.KindNotFound, "there is no such tenant").Hint("`llm-config tenant ls` lists them")
+}
+
+// touch is a task that writes a row as it is, to see that rows can be written.
+type touch struct{ uncounted }
+
+func (touch) check(*tx) error { return nil }
+
+func (touch) store(t *tx) error {
+	s, err := t.tenant(config.TenantID{})
+	if err == nil {
+		t.touch(s)
+	}
+	return err
+}

@@ -1,0 +1,355 @@
+// Package store is the contract between the product and the database under it.
+//
+// The store is completely untrusted with content: every body it is given is
+// sealed, and bound to the place it is stored at. It is trusted to be a
+// database: what Commit acknowledged is durable, what it refused left nothing
+// behind, and revisions are handed out in commit order without gaps.
+//
+// History is kept, so a revision is a snapshot: whoever read revision R can
+// read everything else at R without holding a transaction. That is how a write
+// is planned outside of any transaction and then checked by Commit.
+//
+// Every method of a tenant's data takes the tenant first and must behave, for
+// another tenant's paths, ids, keys and cursors, as if they did not exist.
+// Errors are *config.Error: KindNotFound, KindConflict, … as each method says,
+// KindInvalidCursor for a cursor of another list, KindBadRequest for a limit
+// below 1, KindUnavailable when the database cannot be used now; anything else,
+// but for the context's own error, is a fault. Text is UTF-8 without NUL.
+// storetest.Run holds one case for every "must" in this file.
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/llm-devops/llm-config-manager/internal/audit"
+	"github.com/llm-devops/llm-config-manager/internal/config"
+)
+
+// Store is a whole engine: what the binary opens and closes.
+type Store interface {
+	Tenants
+	Layers
+	History
+	Writer
+	Identities
+	Auditor
+	DataKeys
+
+	// Ping answers nil while the database can be read and written.
+	Ping(ctx context.Context) error
+	// Close ends the engine after the commits under way; further calls fail.
+	Close() error
+}
+
+// Tenants keeps the registry. It is the one role whose methods do not take a
+// tenant first, because it is how a name becomes a tenant.
+type Tenants interface {
+	// CreateTenant must, in one transaction, add the tenant, commit founding as
+	// its revision 1 and commit server on the server's own log. A name in use
+	// is KindAlreadyExists, an id ever used KindConflict. The receipt is founding's.
+	CreateTenant(ctx context.Context, tenant config.Tenant, founding, server Write) (Receipt, error)
+	// DeleteTenant must remove the tenant's data and tokens, keep its audit
+	// records, free its name, never its id, and commit server on the server's
+	// log, in one transaction. An unknown tenant is KindNotFound. The receipt
+	// is server's.
+	DeleteTenant(ctx context.Context, tenant config.TenantID, server Write) (Receipt, error)
+	// TenantNamed must find a live tenant; else KindNotFound.
+	TenantNamed(ctx context.Context, name string) (config.Tenant, error)
+	// ListTenants pages through live tenants by name.
+	ListTenants(ctx context.Context, page Page) ([]config.Tenant, Cursor, error)
+}
+
+// Layers reads what environments say, now or at a revision. In every method, at
+// is a committed revision of the tenant; zero means the newest.
+type Layers interface {
+	// Revision is the tenant's newest committed revision; an unknown tenant is KindNotFound.
+	Revision(ctx context.Context, tenant config.TenantID) (config.Revision, error)
+	// Environments are the tenant's environments as they stood at a revision, by id.
+	Environments(ctx context.Context, tenant config.TenantID, at config.Revision) ([]config.Environment, error)
+	// NextEnvironment is an id that no environment of the tenant ever had.
+	NextEnvironment(ctx context.Context, tenant config.TenantID) (config.EnvironmentID, error)
+	// LayersAt must answer the layer of every environment at each path as it
+	// stood at a revision, deleted ones included, by path and environment.
+	LayersAt(ctx context.Context, tenant config.TenantID, at config.Revision, paths []config.Path) ([]Layer, error)
+	// ScanLayers pages by path, bytewise, through the paths that Scan selects,
+	// with the layers of Scan.Environments at each (deleted ones included). It
+	// must never split a path over two pages.
+	ScanLayers(ctx context.Context, tenant config.TenantID, scan Scan) ([]Layer, Cursor, error)
+	// Referrers are the layers, deleted ones excluded, whose text refers to any
+	// of the paths, by from path and environment.
+	Referrers(ctx context.Context, tenant config.TenantID, to []config.Path) ([]Edge, error)
+}
+
+// History reads the past.
+type History interface {
+	// LayerVersion finds one version of a layer; else KindNotFound.
+	LayerVersion(ctx context.Context, tenant config.TenantID, environment config.EnvironmentID, path config.Path, version config.Version) (Layer, error)
+	// Versions pages through the versions that the environments' layers had at
+	// a path, newest revision first, bodies left out.
+	Versions(ctx context.Context, tenant config.TenantID, environments []config.EnvironmentID, path config.Path, page Page) ([]Layer, Cursor, error)
+	// Entries must answer the log entries after a revision, oldest first, at most limit.
+	Entries(ctx context.Context, tenant config.TenantID, after config.Revision, limit int) ([]Entry, error)
+	// EntriesOf must answer the entries of the revisions named; missing ones are left out.
+	EntriesOf(ctx context.Context, tenant config.TenantID, revisions []config.Revision) ([]Entry, error)
+	// Log pages through entries newest first, only those of the kinds named if any are.
+	Log(ctx context.Context, tenant config.TenantID, kinds []EntryKind, page Page) ([]Entry, Cursor, error)
+	// RevisionAt is the last revision committed at or before a time, 0 when none was.
+	RevisionAt(ctx context.Context, tenant config.TenantID, t time.Time) (config.Revision, error)
+	// Tag finds a tag; else KindNotFound.
+	Tag(ctx context.Context, tenant config.TenantID, name string) (Tag, error)
+	// Tags pages through tags by name.
+	Tags(ctx context.Context, tenant config.TenantID, page Page) ([]Tag, Cursor, error)
+}
+
+// Writer changes a tenant's data.
+type Writer interface {
+	// Commit applies a Write in one durable transaction, or nothing of it.
+	//
+	// It must check Expect against what is committed, and answer KindConflict
+	// when something expected has moved. It must give the tenant's next
+	// revision, at a time not before that of the revision before, to all that
+	// the Write holds, and append its audit record to the tenant's chain. After
+	// the commit is durable and before it returns, it must call Write.Committed
+	// once; calls for one tenant come in the order of revisions. An idempotency
+	// key that is kept is KindIdempotencyInFlight; an outcome is kept until it
+	// expires. Once the transaction has begun the context is not heeded, so that
+	// the answer is never in doubt.
+	Commit(ctx context.Context, tenant config.TenantID, write Write) (Receipt, error)
+
+	// Idempotent finds what is kept for a principal's key; else KindNotFound.
+	Idempotent(ctx context.Context, tenant config.TenantID, principal, key string) (Idempotent, error)
+	// Remember keeps the outcome of a request that made no revision; a key that
+	// is kept is KindIdempotencyInFlight.
+	Remember(ctx context.Context, tenant config.TenantID, outcome Idempotent) error
+	// ForgetIdempotent drops, for all tenants, outcomes that expired before now.
+	ForgetIdempotent(ctx context.Context, now time.Time) error
+}
+
+// Identities finds API tokens. Token takes no tenant: it is how a request's
+// tenant becomes known.
+type Identities interface {
+	// Token finds a token by its id; else KindNotFound.
+	Token(ctx context.Context, id string) (Token, error)
+	// Tokens pages through a tenant's tokens by id, the server's own for the zero tenant.
+	Tokens(ctx context.Context, tenant config.TenantID, page Page) ([]Token, Cursor, error)
+}
+
+// Auditor appends to and reads the audit chains; the zero tenant is the server's.
+type Auditor interface {
+	// AppendAudit adds records that belong to no mutation, their Time the
+	// engine's to fill in; durable when it returns.
+	AppendAudit(ctx context.Context, tenant config.TenantID, records ...audit.Record) error
+	// Audit must answer the chain's links after a sequence number, oldest first, at most limit.
+	Audit(ctx context.Context, tenant config.TenantID, after uint64, limit int) ([]audit.Link, error)
+}
+
+// DataKeys keeps wrapped data keys and how much each has been used.
+type DataKeys interface {
+	// DataKeys are the tenant's keys by epoch.
+	DataKeys(ctx context.Context, tenant config.TenantID) ([]DataKey, error)
+	// AddDataKey adds a key, also of a tenant that is yet to be created; an
+	// epoch that is there is KindConflict, a deleted tenant KindNotFound.
+	AddDataKey(ctx context.Context, tenant config.TenantID, key DataKey) error
+	// ReserveSeals counts n seals against an epoch before they are made and
+	// answers how many had been reserved before; an unknown epoch is KindNotFound.
+	ReserveSeals(ctx context.Context, tenant config.TenantID, epoch uint32, n int64) (int64, error)
+}
+
+// Keys is the key store: a file or schema of its own that backups of the data
+// leave out. Destroying a tenant's key makes its data unreadable for ever.
+type Keys interface {
+	// MasterCheck is the master key's check value; KindNotFound before the first SetMasterCheck.
+	MasterCheck(ctx context.Context) ([]byte, error)
+	// SetMasterCheck keeps the check value; KindAlreadyExists when there is one.
+	SetMasterCheck(ctx context.Context, check []byte) error
+	// TenantKey is the tenant's wrapped key: KindNotFound when there never was
+	// one, KindGone when it was destroyed.
+	TenantKey(ctx context.Context, tenant config.TenantID) ([]byte, error)
+	// AddTenantKey keeps a wrapped key: KindAlreadyExists when there is one,
+	// KindGone when there was.
+	AddTenantKey(ctx context.Context, tenant config.TenantID, wrapped []byte) error
+	// DestroyTenantKey overwrites the key and leaves a tombstone, also where there was no key.
+	DestroyTenantKey(ctx context.Context, tenant config.TenantID) error
+
+	Close() error
+}
+
+// LayerState says what a version of a layer is.
+type LayerState uint8
+
+// The states of a layer's version.
+const (
+	Live      LayerState = iota + 1
+	Deleted              // the environment says nothing here since this version
+	Destroyed            // the body is gone for ever; Sealed holds its digest
+)
+
+// Layer is one version of what one environment says at a path.
+type Layer struct {
+	Path        config.Path
+	Environment config.EnvironmentID
+	Version     config.Version
+	Revision    config.Revision
+	Time        time.Time
+	Author      string
+	State       LayerState
+	Sealed      []byte // nil when deleted
+}
+
+// Edge says that the layer of an environment at From refers to the document To.
+type Edge struct {
+	From        config.Path
+	Environment config.EnvironmentID
+	To          config.Path
+}
+
+// EntryKind says what a revision was.
+type EntryKind string
+
+// The kinds of log entries.
+const (
+	EntryTenant      EntryKind = "tenant"
+	EntryChange      EntryKind = "change"
+	EntryDestroy     EntryKind = "destroy"
+	EntryEnvironment EntryKind = "environment"
+	EntryTag         EntryKind = "tag"
+	EntryToken       EntryKind = "token"
+)
+
+// Entry is one revision in a tenant's log.
+type Entry struct {
+	Revision config.Revision
+	Time     time.Time
+	Kind     EntryKind
+	Author   string
+	Subject  Subject
+	Sealed   []byte
+}
+
+// Subject is the place an entry's body is sealed for. No two entries of a
+// tenant share one, so no body opens in another entry's place.
+type Subject struct {
+	Environment config.EnvironmentID
+	Path        string // a path, or the name of what is no document
+	Version     int64
+}
+
+// Tag names a revision. A later Tag of the same name replaces it.
+type Tag struct {
+	Name   string
+	Target config.Revision
+	Set    config.Revision // the revision that set it
+	Time   time.Time       // when that was
+	Author string
+}
+
+// Token is an API token as it is kept: never the token itself.
+type Token struct {
+	ID          string
+	Tenant      config.TenantID // zero for a token of the server alone
+	Name        string
+	Hash        [32]byte // SHA-256 of the secret half
+	TenantAdmin bool
+	ServerAdmin bool
+	Author      string
+	Created     time.Time
+	Expires     time.Time
+	Revoked     time.Time // zero while it stands
+}
+
+// DataKey is a data key wrapped by its tenant's key.
+type DataKey struct {
+	Epoch    uint32
+	Wrapped  []byte
+	Reserved int64 // seals reserved so far
+}
+
+// Write is everything one mutation stores.
+type Write struct {
+	Expect Expect
+	Entry  Entry // Revision and Time are the engine's to fill in
+
+	Layers       []LayerWrite
+	Destroy      []LayerDestroy
+	Environments []EnvironmentWrite
+	SetTags      []Tag    // Set, Time and Author are the engine's to fill in
+	DeleteTags   []string // one that is not there is KindNotFound
+	AddTokens    []Token  // of this tenant; an id in use is KindConflict
+	RevokeTokens []string // ids of this tenant's tokens; one that is not there is KindNotFound
+
+	Audit      audit.Record // Time and Revision are the engine's to fill in
+	Idempotent *Idempotent  // Revision and Time are the engine's to fill in
+
+	Committed func(Receipt) // see Writer.Commit; nil for none
+}
+
+// Expect is what a Write was planned on: nothing it names may have been
+// touched after Revision.
+type Expect struct {
+	Revision     config.Revision
+	Paths        []config.Path // no layer at these paths, in any environment
+	Referrers    []config.Path // no new edge to these paths
+	Environments bool          // the environments
+}
+
+// LayerWrite adds the next version of a layer.
+type LayerWrite struct {
+	Environment config.EnvironmentID
+	Path        config.Path
+	Version     config.Version // one above the layer's newest, else KindConflict
+	State       LayerState     // Live or Deleted
+	Sealed      []byte
+	AddEdges    []config.Path // documents it refers to from now on
+	DropEdges   []config.Path // documents it refers to no more
+}
+
+// LayerDestroy replaces the body of a version that is not the newest.
+type LayerDestroy struct {
+	Environment config.EnvironmentID
+	Path        config.Path
+	Version     config.Version // not there or Deleted is KindNotFound, Destroyed KindGone, the newest KindConflict
+	Sealed      []byte         // its sealed digest
+}
+
+// EnvironmentWrite adds the next version of an environment: one above its
+// newest, else KindConflict.
+type EnvironmentWrite struct {
+	config.Environment
+	Deleted bool
+}
+
+// Idempotent is the kept outcome of a request.
+type Idempotent struct {
+	Principal   string
+	Key         string
+	Fingerprint [32]byte // keyed hash of the request
+	Sealed      []byte   // the answer
+	Revision    config.Revision
+	Time        time.Time
+	Expires     time.Time
+}
+
+// Receipt says where a Write landed.
+type Receipt struct {
+	Revision config.Revision
+	Time     time.Time
+}
+
+// Cursor says where a page ended; "" means that there is no more.
+type Cursor string
+
+// Page asks for a part of a list.
+type Page struct {
+	Limit  int // at most so many
+	Cursor Cursor
+}
+
+// Scan selects paths and their layers.
+type Scan struct {
+	At           config.Revision
+	Environments []config.EnvironmentID // a path is selected when one of these has a layer there that is not deleted
+	Prefix       config.Prefix
+	Glob         config.Glob
+	Page         Page // Limit counts paths
+}
