@@ -56,6 +56,8 @@ type Tenants interface {
 	DeleteTenant(ctx context.Context, tenant config.TenantID, server Write) (Receipt, error)
 	// TenantNamed must find a live tenant; else KindNotFound.
 	TenantNamed(ctx context.Context, name string) (config.Tenant, error)
+	// Tenant must find a live tenant by its id; else KindNotFound.
+	Tenant(ctx context.Context, id config.TenantID) (config.Tenant, error)
 	// ListTenants pages through live tenants by name.
 	ListTenants(ctx context.Context, page Page) ([]config.Tenant, Cursor, error)
 }
@@ -291,6 +293,7 @@ type Expect struct {
 	Paths        []config.Path // no layer at these paths, in any environment
 	Referrers    []config.Path // no new edge to these paths
 	Environments bool          // the environments
+	Everything   bool          // the tenant: there must be no newer revision at all
 }
 
 // LayerWrite adds the next version of a layer.

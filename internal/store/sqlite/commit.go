@@ -113,6 +113,9 @@ const selectEnvironmentVersion = `
 SELECT max(version) FROM environments WHERE tenant = ? AND id = ?`
 
 func (c *commit) checkEnvironments(t *tx) error {
+	if c.write.Expect.Everything && c.state.revision > c.write.Expect.Revision {
+		return moved("the tenant")
+	}
 	if c.write.Expect.Environments && c.state.environments > c.write.Expect.Revision {
 		return moved("the environments")
 	}

@@ -151,6 +151,21 @@ func (s *Store) TenantNamed(ctx context.Context, name string) (config.Tenant, er
 	return tenant, err
 }
 
+const selectTenantByID = `
+SELECT id, name, created FROM tenants WHERE id = ? AND name IS NOT NULL`
+
+// Tenant implements store.Tenants.
+func (s *Store) Tenant(ctx context.Context, id config.TenantID) (config.Tenant, error) {
+	var tenant config.Tenant
+	err := s.read(ctx, func(c *conn) error {
+		return c.query(selectTenantByID, func(r row) error { tenant = tenantOf(r); return nil }, id[:])
+	})
+	if err == nil && tenant.Name == "" {
+		err = noTenant()
+	}
+	return tenant, err
+}
+
 const selectTenants = `
 SELECT id, name, created FROM tenants WHERE name > ? ORDER BY name LIMIT ?`
 
