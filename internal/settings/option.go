@@ -1,0 +1,213 @@
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// SettingsFile is the name of the option that says where the file is.
+const SettingsFile = "settings"
+
+// An option is one setting: its name, and how its text becomes a field.
+type option struct {
+	name     string
+	usage    string
+	fallback string // text of the default; empty: the zero value stands
+	live     bool   // a reload may change it
+	boolean  bool   // as a flag, the name alone means true
+	get      func(*Settings) string
+	set      func(*Settings, string) error
+	copy     func(to, from *Settings)
+}
+
+// options are all settings, in the order in which help and docs show them.
+var options = []option{
+	text(SettingsFile, "", "settings file (YAML); by flag or environment variable only", func(s *Settings) *string { return &s.File }),
+	boolean("dev", "development server: plain HTTP on loopback, key and token made on the first start", func(s *Settings) *bool { return &s.Dev }),
+	text("data", ".llm-config", "folder of the embedded database", func(s *Settings) *string { return &s.Data }),
+	text("master-key-file", "", "file that holds the master key", func(s *Settings) *string { return &s.MasterKeyFile }),
+	text("listen", "127.0.0.1:8700", "address of the API", func(s *Settings) *string { return &s.Listen }),
+	text("admin-listen", "", "address of the operators' routes; loopback when it has no host", func(s *Settings) *string { return &s.AdminListen }),
+	text("tls-cert", "", "file of the TLS certificate chain (PEM)", func(s *Settings) *string { return &s.TLSCert }).reloadable(),
+	text("tls-key", "", "file of the TLS key (PEM)", func(s *Settings) *string { return &s.TLSKey }).reloadable(),
+	prefixes("trusted-proxies", "addresses of proxies that may speak plain HTTP and name the client", func(s *Settings) *[]netip.Prefix { return &s.TrustedProxies }).reloadable(),
+	choice("log-level", "info", "least level that is logged", []string{"debug", "info", "warn", "error"}, func(s *Settings) *string { return &s.LogLevel }).reloadable(),
+	choice("log-format", "json", "form of a log line", []string{"json", "text"}, func(s *Settings) *string { return &s.LogFormat }),
+	size("max-body", "10MiB", "largest request body", func(s *Settings) *int64 { return &s.MaxBody }).reloadable(),
+	size("max-document", "1MiB", "largest document", func(s *Settings) *int64 { return &s.MaxDocument }).reloadable(),
+	count("max-in-flight", "1024", "requests worked on at once", func(s *Settings) *int { return &s.MaxInFlight }).reloadable(),
+	count("max-watchers", "10000", "watches open at once", func(s *Settings) *int { return &s.MaxWatchers }).reloadable(),
+	count("max-waiters", "1000", "reads waiting for a min_revision at once", func(s *Settings) *int { return &s.MaxWaiters }).reloadable(),
+	duration("body-timeout", "30s", "time for a request body to arrive", func(s *Settings) *time.Duration { return &s.BodyTimeout }).reloadable(),
+	duration("shutdown-timeout", "20s", "time for requests in flight to finish at the end", func(s *Settings) *time.Duration { return &s.ShutdownTimeout }).reloadable(),
+}
+
+// find is the option of a name.
+func find(name string) (option, bool) {
+	i := slices.IndexFunc(options, func(o option) bool { return o.name == name })
+	if i < 0 {
+		return option{}, false
+	}
+	return options[i], true
+}
+
+// env is the option's environment variable.
+func (o option) env() string {
+	return EnvPrefix + strings.ToUpper(strings.ReplaceAll(o.name, "-", "_"))
+}
+
+func (o option) reloadable() option { o.live = true; return o }
+
+func copier[T any](field func(*Settings) *T) func(to, from *Settings) {
+	return func(to, from *Settings) { *field(to) = *field(from) }
+}
+
+func text(name, fallback, usage string, field func(*Settings) *string) option {
+	return option{name: name, fallback: fallback, usage: usage,
+		copy: copier(field),
+		get:  func(s *Settings) string { return *field(s) },
+		set:  func(s *Settings, text string) error { *field(s) = text; return nil },
+	}
+}
+
+func choice(name, fallback, usage string, choices []string, field func(*Settings) *string) option {
+	o := text(name, fallback, usage+": "+strings.Join(choices, ", "), field)
+	o.set = func(s *Settings, text string) error {
+		if !slices.Contains(choices, text) {
+			return fmt.Errorf("is none of the choices; take one of %s", strings.Join(choices, ", "))
+		}
+		*field(s) = text
+		return nil
+	}
+	return o
+}
+
+func boolean(name, usage string, field func(*Settings) *bool) option {
+	return option{name: name, usage: usage, boolean: true,
+		copy: copier(field),
+		get:  func(s *Settings) string { return strconv.FormatBool(*field(s)) },
+		set: func(s *Settings, text string) error {
+			if text != "true" && text != "false" {
+				return errors.New("is neither true nor false; write one of them")
+			}
+			*field(s) = text == "true"
+			return nil
+		},
+	}
+}
+
+func count(name, fallback, usage string, field func(*Settings) *int) option {
+	return option{name: name, fallback: fallback, usage: usage,
+		copy: copier(field),
+		get:  func(s *Settings) string { return strconv.Itoa(*field(s)) },
+		set: func(s *Settings, text string) error {
+			n, err := strconv.Atoi(text)
+			if err != nil || n < 1 {
+				return errors.New("is not a whole number from 1 up; write one, or leave it out for the default")
+			}
+			*field(s) = n
+			return nil
+		},
+	}
+}
+
+func duration(name, fallback, usage string, field func(*Settings) *time.Duration) option {
+	return option{name: name, fallback: fallback, usage: usage,
+		copy: copier(field),
+		get:  func(s *Settings) string { return field(s).String() },
+		set: func(s *Settings, text string) error {
+			d, err := time.ParseDuration(text)
+			if err != nil || d <= 0 {
+				return errors.New("is not a length of time; write it like 30s or 2m")
+			}
+			*field(s) = d
+			return nil
+		},
+	}
+}
+
+func prefixes(name, usage string, field func(*Settings) *[]netip.Prefix) option {
+	return option{name: name, usage: usage,
+		copy: copier(field),
+		get:  func(s *Settings) string { return joinPrefixes(*field(s)) },
+		set: func(s *Settings, text string) (err error) {
+			*field(s), err = parsePrefixes(text)
+			return err
+		},
+	}
+}
+
+func joinPrefixes(all []netip.Prefix) string {
+	texts := make([]string, len(all))
+	for i, prefix := range all {
+		texts[i] = prefix.String()
+	}
+	return strings.Join(texts, ",")
+}
+
+// parsePrefixes reads addresses and networks with commas between them.
+func parsePrefixes(text string) ([]netip.Prefix, error) {
+	var all []netip.Prefix
+	for part := range strings.SplitSeq(text, ",") {
+		if part = strings.TrimSpace(part); part == "" {
+			continue
+		}
+		prefix, err := netip.ParsePrefix(part)
+		if addr, addrErr := netip.ParseAddr(part); addrErr == nil && addr.Zone() == "" {
+			prefix, err = netip.PrefixFrom(addr, addr.BitLen()), nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("holds %q, which is no address or network; write them like 10.0.0.7 or 10.0.0.0/8, with commas between", part)
+		}
+		all = append(all, prefix.Masked())
+	}
+	return all, nil
+}
+
+func size(name, fallback, usage string, field func(*Settings) *int64) option {
+	return option{name: name, fallback: fallback, usage: usage,
+		copy: copier(field),
+		get:  func(s *Settings) string { return formatSize(*field(s)) },
+		set: func(s *Settings, text string) (err error) {
+			*field(s), err = parseSize(text)
+			return err
+		},
+	}
+}
+
+var units = []struct {
+	suffix string
+	bytes  int64
+}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}}
+
+func formatSize(n int64) string {
+	for _, unit := range units {
+		if n != 0 && n%unit.bytes == 0 {
+			return strconv.FormatInt(n/unit.bytes, 10) + unit.suffix
+		}
+	}
+	return strconv.FormatInt(n, 10)
+}
+
+// maxSize keeps a size within an int on every platform and far from overflow.
+const maxSize = 1 << 30
+
+func parseSize(text string) (int64, error) {
+	digits, factor := text, int64(1)
+	for _, unit := range units {
+		if rest, ok := strings.CutSuffix(text, unit.suffix); ok {
+			digits, factor = strings.TrimSpace(rest), unit.bytes
+			break
+		}
+	}
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil || n < 1 || n > maxSize/factor {
+		return 0, fmt.Errorf("is not a size between 1 and %s; write it like 512KiB, 10MiB or 1048576", formatSize(maxSize))
+	}
+	return n * factor, nil
+}

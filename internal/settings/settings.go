@@ -1,0 +1,80 @@
+// Package settings holds the server's own options. Each has one name and three
+// places, a flag beating an environment variable beating the settings file:
+//
+//	--max-body   LLM_CONFIG_SERVER_MAX_BODY   max-body: (YAML)
+//
+// It trusts what the operator says only after Validate: a name nobody knows, a
+// value that does not parse and a combination that would be unsafe are refused
+// at the start, by name.
+package settings
+
+import (
+	"net/netip"
+	"time"
+)
+
+// EnvPrefix begins the environment variable of every setting.
+const EnvPrefix = "LLM_CONFIG_SERVER_"
+
+// Settings are the server's own options. The zero value is usable: WithDefaults
+// says what stands for each zero.
+type Settings struct {
+	// File is the settings file they were read from; empty: none. It is given by
+	// flag or environment variable only.
+	File string
+
+	// Dev serves plain HTTP on loopback with a master key and an administrator's
+	// token made on the first start; false: neither is made.
+	Dev bool
+	// Data is the folder of the embedded database; empty: .llm-config.
+	Data string
+	// MasterKeyFile holds the master key; empty: master.key in Data with Dev,
+	// else the server refuses to start.
+	MasterKeyFile string
+
+	// Listen is where the API is served; empty: 127.0.0.1:8700.
+	Listen string
+	// AdminListen is where operators' routes are served; without a host it is
+	// loopback; empty: nowhere.
+	AdminListen string
+	// TLSCert and TLSKey are files in PEM form; both empty: plain HTTP.
+	TLSCert string
+	TLSKey  string
+	// TrustedProxies may speak plain HTTP from off loopback, and only their
+	// X-Forwarded-For is believed; empty: nobody.
+	TrustedProxies []netip.Prefix
+
+	// LogLevel is debug, info, warn or error; empty: info.
+	LogLevel string
+	// LogFormat is json or text; empty: json.
+	LogFormat string
+
+	// MaxBody bounds a request's body in bytes; 0: 10 MiB.
+	MaxBody int64
+	// MaxDocument bounds a document in bytes of its canonical form; 0: 1 MiB.
+	MaxDocument int64
+	// MaxInFlight bounds the requests worked on at once; 0: 1024.
+	MaxInFlight int
+	// MaxWatchers bounds the watches open at once; 0: 10000.
+	MaxWatchers int
+	// MaxWaiters bounds the reads that wait for a min_revision; 0: 1000.
+	MaxWaiters int
+	// BodyTimeout is how long a request's body may take to arrive; 0: 30s.
+	BodyTimeout time.Duration
+	// ShutdownTimeout is how long requests in flight may take to finish; 0: 20s.
+	ShutdownTimeout time.Duration
+}
+
+// WithDefaults puts the default in the place of each zero.
+func (s Settings) WithDefaults() Settings {
+	var zero Settings
+	for _, o := range options {
+		if o.fallback == "" || o.get(&s) != o.get(&zero) {
+			continue
+		}
+		if err := o.set(&s, o.fallback); err != nil {
+			panic("the default of " + o.name + " " + err.Error()) // a fault of the table, found by any test
+		}
+	}
+	return s
+}

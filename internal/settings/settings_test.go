@@ -1,0 +1,277 @@
+package settings
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/spf13/pflag"
+	"pgregory.net/rapid"
+)
+
+var comparePrefixes = cmpopts.EquateComparable(netip.Prefix{})
+
+func file(t *testing.T, text string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "settings.yaml")
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+func mustLoad(t *testing.T, flags map[string]string, environ ...string) Settings {
+	t.Helper()
+	s, err := Load(flags, environ)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func refuse(t *testing.T, err error, says ...string) {
+	t.Helper()
+	if err == nil {
+		t.Fatalf("nothing was refused; expected %q", says)
+	}
+	for _, text := range says {
+		if !strings.Contains(err.Error(), text) {
+			t.Errorf("the refusal does not say %q:\n%v", text, err)
+		}
+	}
+}
+
+func TestEveryZeroHasItsDefault(t *testing.T) {
+	want := Settings{
+		Data: ".llm-config", Listen: "127.0.0.1:8700", LogLevel: "info", LogFormat: "json",
+		MaxBody: 10 << 20, MaxDocument: 1 << 20, MaxInFlight: 1024, MaxWatchers: 10000, MaxWaiters: 1000,
+		BodyTimeout: 30 * time.Second, ShutdownTimeout: 20 * time.Second,
+	}
+	if diff := cmp.Diff(want, Settings{}.WithDefaults(), comparePrefixes); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(want, want.WithDefaults(), comparePrefixes); diff != "" {
+		t.Errorf("defaults changed what was set:\n%s", diff)
+	}
+}
+
+func TestEveryFieldIsAnOption(t *testing.T) {
+	var s Settings
+	fields := reflect.ValueOf(&s).Elem()
+	if fields.NumField() != len(options) {
+		t.Errorf("Settings has %d fields and there are %d options", fields.NumField(), len(options))
+	}
+	for i := range fields.NumField() {
+		name := strings.ToLower(fields.Type().Field(i).Name)
+		matches := 0
+		for _, o := range options {
+			if strings.ReplaceAll(o.name, "-", "") == name || name == "file" && o.name == SettingsFile {
+				matches++
+			}
+		}
+		if matches != 1 {
+			t.Errorf("the field %s has %d options named after it", fields.Type().Field(i).Name, matches)
+		}
+	}
+}
+
+func TestFlagBeatsEnvironmentBeatsFile(t *testing.T) {
+	name := file(t, "dev: true\nlisten: 127.0.0.1:1\nlog-level: warn\nmax-body: 2MiB\n")
+	s := mustLoad(t, map[string]string{"settings": name, "listen": "127.0.0.1:3"},
+		"LLM_CONFIG_SERVER_LISTEN=127.0.0.1:2", "LLM_CONFIG_SERVER_LOG_LEVEL=error", "LLM_CONFIG_SERVER_MAX_BODY=", "HOME=/root")
+	want := Settings{File: name, Dev: true, Listen: "127.0.0.1:3", LogLevel: "error", MaxBody: 2 << 20}.WithDefaults()
+	if diff := cmp.Diff(want, s, comparePrefixes); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestTheFileMayBeNamedByTheEnvironment(t *testing.T) {
+	name := file(t, "dev: true\nmax-watchers: 7\n")
+	if s := mustLoad(t, nil, "LLM_CONFIG_SERVER_SETTINGS="+name); s.MaxWatchers != 7 || s.File != name {
+		t.Errorf("got %+v", s)
+	}
+}
+
+func TestListsAreWrittenWithCommasOrAsYAML(t *testing.T) {
+	want := []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("192.0.2.7/32")}
+	name := file(t, "dev: true\ntrusted-proxies:\n  - 10.1.2.3/16\n  - 192.0.2.7\n")
+	fromFile := mustLoad(t, map[string]string{"settings": name})
+	fromFlag := mustLoad(t, map[string]string{"dev": "true", "trusted-proxies": "10.1.0.0/16, 192.0.2.7"})
+	for _, s := range []Settings{fromFile, fromFlag} {
+		if diff := cmp.Diff(want, s.TrustedProxies, comparePrefixes); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
+func TestAnEmptyFileSetsNothing(t *testing.T) {
+	for _, text := range []string{"", "# nothing yet\n", "---\n", "{}\n"} {
+		if _, err := Load(map[string]string{"dev": "true", "settings": file(t, text)}, nil); err != nil {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+func TestWhatTheFileMayNotSay(t *testing.T) {
+	for text, says := range map[string][]string{
+		"dev: true\nmax-boddy: 1MiB\n":  {"settings.yaml:2", `"max-boddy"`, `did you mean "max-body"?`},
+		"colour: blue\n":                {"settings.yaml:1", `"colour"`, "--help"},
+		"dev: true\ndev: false\n":       {"settings.yaml:2", "settings.yaml:1", "keep one"},
+		"settings: other.yaml\n":        {"settings.yaml:1", "cannot name another"},
+		"max-body:\n":                   {"max-body", "has no value"},
+		"max-body: {a: 1}\n":            {"max-body", "settings are flat"},
+		"trusted-proxies: [[1]]\n":      {"trusted-proxies", "plain values"},
+		"- dev\n":                       {"settings.yaml:1", "`name: value`"},
+		"dev: true\n---\ndev: true\n":   {"more than one YAML document"},
+		"dev: [true\n":                  {"settings.yaml", "not YAML"},
+		"dev: true\nmax-body: enough\n": {"max-body", "settings.yaml:2", `"enough"`, "10MiB"},
+		"dev: true\nmax-body: 2GiB\n":   {"max-body", "1GiB"},
+		"max-watchers: 0\n":             {"max-watchers", "1 up", "default"},
+		"body-timeout: 30\n":            {"body-timeout", "30s"},
+		"body-timeout: -30s\n":          {"body-timeout", "30s"},
+		"log-level: loud\n":             {"log-level", "debug, info, warn, error"},
+		"dev: yes\n":                    {"dev", "true nor false"},
+		"trusted-proxies: nearby\n":     {"trusted-proxies", `"nearby"`, "10.0.0.0/8"},
+	} {
+		_, err := Load(map[string]string{"settings": file(t, text)}, nil)
+		t.Run(text, func(t *testing.T) { refuse(t, err, says...) })
+	}
+	_, err := Load(map[string]string{"settings": "/nowhere/settings.yaml"}, nil)
+	refuse(t, err, "/nowhere/settings.yaml", "--settings")
+	_, err = Load(map[string]string{"settings": file(t, strings.Repeat("#", maxFile+1))}, nil)
+	refuse(t, err, "larger than 1MiB")
+}
+
+func TestUnknownNamesElsewhere(t *testing.T) {
+	_, err := Load(nil, []string{"LLM_CONFIG_SERVER_LISTN=x", "LLM_CONFIG_SERVER_max_body=1"})
+	refuse(t, err, "LLM_CONFIG_SERVER_LISTN", `did you mean "listen"?`, "LLM_CONFIG_SERVER_max_body")
+	_, err = Load(map[string]string{"dat": "x"}, nil)
+	refuse(t, err, `"dat"`, `did you mean "data"?`)
+}
+
+func TestAllThatIsWrongIsNamedAtOnce(t *testing.T) {
+	_, err := Load(map[string]string{"max-body": "x", "log-level": "y"}, []string{"LLM_CONFIG_SERVER_MAX_WATCHERS=z"})
+	refuse(t, err, "flag --max-body", "flag --log-level", "environment variable LLM_CONFIG_SERVER_MAX_WATCHERS")
+	_, err = Load(map[string]string{"tls-cert": "c.pem", "listen": "nowhere"}, nil)
+	refuse(t, err, "tls-key is missing", `"nowhere"`, "master-key-file is missing")
+}
+
+func TestValidate(t *testing.T) {
+	type change = func(*Settings)
+	allow := func(what string, with change) {
+		t.Helper()
+		s := Settings{MasterKeyFile: "key"}.WithDefaults()
+		with(&s)
+		if err := s.Validate(); err != nil {
+			t.Errorf("%s is refused: %v", what, err)
+		}
+	}
+	deny := func(what string, with change, says ...string) {
+		t.Helper()
+		s := Settings{MasterKeyFile: "key"}.WithDefaults()
+		with(&s)
+		t.Run(what, func(t *testing.T) { refuse(t, s.Validate(), says...) })
+	}
+	proxy := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+
+	allow("the default", func(*Settings) {})
+	allow("development without a key file", func(s *Settings) { s.Dev, s.MasterKeyFile = true, "" })
+	allow("localhost", func(s *Settings) { s.Listen = "localhost:0" })
+	allow("loopback of IPv6", func(s *Settings) { s.Listen = "[::1]:8700" })
+	allow("TLS off loopback", func(s *Settings) { s.Listen, s.TLSCert, s.TLSKey = ":8700", "c", "k" })
+	allow("a proxy off loopback", func(s *Settings) { s.Listen, s.TrustedProxies = "0.0.0.0:8700", proxy })
+	allow("an admin port", func(s *Settings) { s.AdminListen = ":8701" })
+
+	deny("plain HTTP off loopback", func(s *Settings) { s.Listen = "0.0.0.0:8700" }, "listen", "0.0.0.0:8700", "tls-cert", "trusted-proxies")
+	deny("plain HTTP everywhere", func(s *Settings) { s.Listen = ":8700" }, "listen", "tls-cert")
+	deny("a host that is not an address", func(s *Settings) { s.Listen = "config.example:8700" }, "listen", "tls-cert")
+	deny("development off loopback", func(s *Settings) { s.Dev, s.Listen, s.TLSCert, s.TLSKey = true, ":8700", "c", "k" }, "listen", "loopback", "leave dev out")
+	deny("no port", func(s *Settings) { s.Listen = "127.0.0.1" }, "listen", "host:port")
+	deny("a port too high", func(s *Settings) { s.Listen = "127.0.0.1:65536" }, "listen", "host:port")
+	deny("a certificate alone", func(s *Settings) { s.TLSCert = "c" }, "tls-cert", `"c"`, "tls-key is missing")
+	deny("a key alone", func(s *Settings) { s.TLSKey = "k" }, "tls-key", `"k"`, "tls-cert is missing")
+	deny("no master key", func(s *Settings) { s.MasterKeyFile = "" }, "master-key-file", "--dev")
+	deny("admin routes for everybody", func(s *Settings) { s.AdminListen = "0.0.0.0:8701" }, "admin-listen", "loopback")
+	deny("one port for both", func(s *Settings) { s.AdminListen = ":8700" }, "admin-listen", "listen", "own port")
+	deny("an admin address that is none", func(s *Settings) { s.AdminListen = "8701" }, "admin-listen", "host:port")
+	deny("documents larger than bodies", func(s *Settings) { s.MaxDocument = 20 << 20 }, "max-document", "20MiB", "max-body", "10MiB")
+}
+
+func TestDerived(t *testing.T) {
+	if got := (Settings{Dev: true, Data: "d"}).MasterKey(); got != filepath.Join("d", "master.key") {
+		t.Errorf("the development key is at %q", got)
+	}
+	if got := (Settings{Dev: true, Data: "d", MasterKeyFile: "k"}).MasterKey(); got != "k" {
+		t.Errorf("the named key is at %q", got)
+	}
+	if got := (Settings{AdminListen: ":1"}).AdminAddress(); got != "127.0.0.1:1" {
+		t.Errorf("the admin address is %q", got)
+	}
+}
+
+func TestFlags(t *testing.T) {
+	flags := pflag.NewFlagSet("serve", pflag.ContinueOnError)
+	flags.Bool("unrelated", false, "")
+	AddFlags(flags)
+	if err := flags.Parse([]string{"--dev", "--unrelated", "--max-body=3MiB", "--data", "d"}); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"dev": "true", "max-body": "3MiB", "data": "d"}
+	if diff := cmp.Diff(want, FlagsOf(flags)); diff != "" {
+		t.Error(diff)
+	}
+	if usage := flags.FlagUsages(); !strings.Contains(usage, "LLM_CONFIG_SERVER_MAX_BODY") || !strings.Contains(usage, "10MiB") {
+		t.Errorf("the help names neither variable nor default:\n%s", usage)
+	}
+}
+
+// What a setting prints is read back as the same setting.
+func TestTextRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.Int64Range(1, maxSize).Draw(t, "size")
+		if got, err := parseSize(formatSize(n)); err != nil || got != n {
+			t.Fatalf("%d is printed as %q and read as %d, %v", n, formatSize(n), got, err)
+		}
+	})
+	s := Settings{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("2001:db8::/32"), netip.MustParsePrefix("10.0.0.1/32")}}.WithDefaults()
+	var again Settings
+	for _, o := range options {
+		if text := o.get(&s); text != "" {
+			if err := o.set(&again, text); err != nil {
+				t.Errorf("%s: %q %v", o.name, text, err)
+			}
+		}
+	}
+	if diff := cmp.Diff(s, again, comparePrefixes); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestEverySettingIsDocumented(t *testing.T) {
+	text, err := os.ReadFile("../../docs/settings.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range options {
+		fallback, live := o.fallback, "restart"
+		if fallback == "" {
+			fallback = o.get(&Settings{})
+		}
+		if o.live {
+			live = "live"
+		}
+		row := "| `" + o.name + "` | "
+		if fallback != "" {
+			row += "`" + fallback + "`"
+		}
+		if row += " | " + live + " | "; !strings.Contains(string(text), strings.Replace(row, "|  |", "| |", 1)) {
+			t.Errorf("docs/settings.md has no row that begins %q", row)
+		}
+	}
+}

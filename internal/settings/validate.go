@@ -1,0 +1,122 @@
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// Validate refuses combinations that cannot work or would be unsafe. The error
+// names each setting, its value and the next step.
+func (s Settings) Validate() error {
+	return errors.Join(
+		s.validateListen(),
+		s.validateAdminListen(),
+		s.validateTLS(),
+		s.validateKey(),
+		s.validateLimits(),
+	)
+}
+
+// MasterKey is the file that holds the master key, wherever it was left to be.
+func (s Settings) MasterKey() string {
+	if s.MasterKeyFile == "" && s.Dev {
+		return filepath.Join(s.Data, "master.key")
+	}
+	return s.MasterKeyFile
+}
+
+// AdminAddress is AdminListen with loopback for a missing host; empty: none.
+func (s Settings) AdminAddress() string {
+	if strings.HasPrefix(s.AdminListen, ":") {
+		return "127.0.0.1" + s.AdminListen
+	}
+	return s.AdminListen
+}
+
+// TLS says whether the API is served over TLS.
+func (s Settings) TLS() bool { return s.TLSCert != "" && s.TLSKey != "" }
+
+func (s Settings) validateListen() error {
+	host, err := splitAddress("listen", s.Listen)
+	switch {
+	case err != nil:
+		return err
+	case loopback(host):
+		return nil
+	case s.Dev:
+		return fmt.Errorf("listen is %q, and a development server answers on loopback only; "+
+			"use 127.0.0.1:8700, or leave dev out and give tls-cert, tls-key and master-key-file", s.Listen)
+	case !s.TLS() && len(s.TrustedProxies) == 0:
+		return fmt.Errorf("listen is %q, which others can reach, and tokens would travel as plain text; "+
+			"give tls-cert and tls-key, or name in trusted-proxies the proxies that end TLS", s.Listen)
+	}
+	return nil
+}
+
+func (s Settings) validateAdminListen() error {
+	if s.AdminListen == "" {
+		return nil
+	}
+	host, err := splitAddress("admin-listen", s.AdminAddress())
+	switch {
+	case err != nil:
+		return err
+	case !loopback(host):
+		return fmt.Errorf("admin-listen is %q, and the operators' routes ask for no token; use a loopback address", s.AdminListen)
+	case s.AdminAddress() == s.Listen && !strings.HasSuffix(s.Listen, ":0"):
+		return fmt.Errorf("admin-listen and listen are both %q; give each its own port", s.Listen)
+	}
+	return nil
+}
+
+func (s Settings) validateTLS() error {
+	if (s.TLSCert == "") == (s.TLSKey == "") {
+		return nil
+	}
+	has, value, lacks := "tls-cert", s.TLSCert, "tls-key"
+	if s.TLSCert == "" {
+		has, value, lacks = "tls-key", s.TLSKey, "tls-cert"
+	}
+	return fmt.Errorf("%s is %q and %s is missing; give both, or neither for plain HTTP on loopback", has, value, lacks)
+}
+
+func (s Settings) validateKey() error {
+	if s.MasterKey() == "" {
+		return errors.New("master-key-file is missing, and without a master key nothing can be sealed; " +
+			"name the file that holds it, or try things out with --dev")
+	}
+	return nil
+}
+
+func (s Settings) validateLimits() error {
+	if s.MaxDocument > s.MaxBody {
+		return fmt.Errorf("max-document is %s and max-body only %s, so the largest documents could never arrive; "+
+			"raise max-body or lower max-document", formatSize(s.MaxDocument), formatSize(s.MaxBody))
+	}
+	return nil
+}
+
+// splitAddress answers the host of an address whose port is a number.
+func splitAddress(setting, address string) (string, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		return "", fmt.Errorf("%s is %q, which is no address; write host:port, like 127.0.0.1:8700", setting, address)
+	}
+	return host, nil
+}
+
+func loopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Unmap().IsLoopback()
+}
