@@ -85,7 +85,6 @@ func (v *Value[T]) OnChange(call func(old, updated *T)) (unregister func()) {
 	if v.notifier == nil {
 		v.notifier = newNotifier(v.closed, v.tell)
 	}
-	v.notifier.poke() // for a version that came while this one was put on the list
 	return func() {
 		l.gone.Store(true)
 		v.mu.Lock()
