@@ -59,6 +59,19 @@ func MustPath(text string) Path {
 
 func (p Path) String() string { return p.text }
 
+// MarshalText writes the path as String does.
+func (p Path) MarshalText() ([]byte, error) { return []byte(p.text), nil }
+
+// UnmarshalText reads a path as ParsePath does.
+func (p *Path) UnmarshalText(text []byte) error {
+	parsed, err := ParsePath(string(text))
+	if err != nil {
+		return err
+	}
+	*p = parsed
+	return nil
+}
+
 // IsZero says that p is no path at all.
 func (p Path) IsZero() bool { return p.text == "" }
 

@@ -31,9 +31,9 @@ type Event struct {
 type Change struct {
 	Environment config.EnvironmentID
 	Path        config.Path
-	Digest      canon.Digest    // of the document; zero when it is no more
-	Document    config.Document // the document when it is at hand; absent in events read from the log
 	Exists      bool
+	Digest      canon.Digest     // of the document; zero when it is no more
+	Effective   config.Effective // the document where it is at hand; absent in events read from the log
 	Cause       Cause
 }
 

@@ -1,0 +1,113 @@
+package service
+
+import (
+	"context"
+
+	"github.com/llm-devops/llm-config-manager/internal/access"
+	"github.com/llm-devops/llm-config-manager/internal/canon"
+	"github.com/llm-devops/llm-config-manager/internal/config"
+)
+
+// Bounds of one bundle.
+const (
+	maxBundleDocuments = 10_000
+	maxBundleBytes     = 64 << 20
+)
+
+// Bundle is every effective document of an environment below a prefix, all at
+// one revision.
+type Bundle struct {
+	Environment string
+	Revision    config.Revision
+	Digest      canon.Digest // of exactly the documents that are in it
+	Documents   []BundleDocument
+	Errors      []BundleError
+}
+
+// BundleDocument is one of them.
+type BundleDocument struct {
+	Path     config.Path
+	Digest   canon.Digest
+	Document config.Document
+}
+
+// BundleError is a document that is left out, with the reason.
+type BundleError struct {
+	Path config.Path
+	Err  error
+}
+
+// Bundle answers all that an environment says, as one consistent set.
+func (s *Service) Bundle(ctx context.Context, who Caller, tenant, environment string, prefix config.Prefix, o ReadOptions) (Bundle, error) {
+	state, err := s.guard(ctx, who, access.ConfigRead, tenant, access.Resource{Environment: environment})
+	if err != nil {
+		return Bundle{}, err
+	}
+	s.reads.count(who.Principal, state.tenant.ID, environment)
+	if err := s.await(ctx, state, o.MinRevision); err != nil {
+		return Bundle{}, err
+	}
+	n, err := s.past(ctx, state, environment, config.Path{}, o.At)
+	if err != nil {
+		return Bundle{}, err
+	}
+	env, err := n.tree.Named(environment)
+	if err != nil {
+		return Bundle{}, err
+	}
+	var paths []config.Path
+	err = n.scanAll(ctx, n.tree.Chain(env.ID), prefix, maxBundleDocuments, func(path config.Path) error {
+		paths = append(paths, path)
+		return nil
+	})
+	if err != nil {
+		return Bundle{}, err
+	}
+	bundle := Bundle{Environment: environment, Revision: n.at}
+	err = bundle.fill(ctx, s, who, state, n, env.ID, paths)
+	return bundle, err
+}
+
+func (b *Bundle) fill(ctx context.Context, s *Service, who Caller, state *tenantState, n *snapshot, env config.EnvironmentID, paths []config.Path) error {
+	var members []canon.Named
+	size := 0
+	v := n.view(nil)
+	for len(paths) > 0 {
+		batch := paths[:min(len(paths), 200)]
+		paths = paths[len(batch):]
+		if err := n.readAll(ctx, batch...); err != nil {
+			return err
+		}
+		for _, path := range batch {
+			doc, err := s.bundled(ctx, who, state, v, place{env, path})
+			if err != nil {
+				b.Errors = append(b.Errors, BundleError{path, err})
+				continue
+			}
+			if size += len(doc.Document.Canonical()); size > maxBundleBytes {
+				return config.Errorf(config.KindTooLarge, "the bundle is too large").Hint("ask for a prefix").Over(maxBundleBytes, int64(size))
+			}
+			b.Documents = append(b.Documents, doc)
+			members = append(members, canon.Named{Name: path.String(), Digest: doc.Digest})
+		}
+	}
+	b.Digest = canon.SumSet(members)
+	return nil
+}
+
+// bundled is one document of a bundle, if the caller may read it and all that
+// it takes values from.
+func (s *Service) bundled(ctx context.Context, who Caller, state *tenantState, v *view, at place) (BundleDocument, error) {
+	environment := v.tree.Name(at.environment)
+	if _, err := s.guard(ctx, who, access.ConfigRead, state.tenant.Name, access.Resource{Environment: environment, Path: at.path}); err != nil {
+		return BundleDocument{}, err
+	}
+	effective, err := v.effective(at)
+	if err != nil {
+		return BundleDocument{}, err
+	}
+	if err := s.guardTargets(ctx, who, state, environment, effective.Targets); err != nil {
+		return BundleDocument{}, err
+	}
+	return BundleDocument{Path: at.path, Digest: effective.Document.Digest(), Document: effective.Document}, nil
+}

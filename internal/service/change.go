@@ -1,0 +1,318 @@
+package service
+
+import (
+	"context"
+	"slices"
+	"strconv"
+
+	"github.com/llm-devops/llm-config-manager/internal/access"
+	"github.com/llm-devops/llm-config-manager/internal/config"
+	"github.com/llm-devops/llm-config-manager/internal/seal"
+	"github.com/llm-devops/llm-config-manager/internal/store"
+	"github.com/llm-devops/llm-config-manager/internal/watch"
+)
+
+// Op is what an edit does to a layer.
+type Op string
+
+// The edits.
+const (
+	Put    Op = "put"
+	Patch  Op = "patch"
+	Delete Op = "delete"
+)
+
+// Edit changes one layer.
+type Edit struct {
+	Op          Op
+	Environment string
+	Path        config.Path
+	Document    config.Document // put: the whole layer
+	Patch       PatchFunc       // patch: how the layer changes
+	IfVersion   *config.Version // the layer's version must be this; 0 means that there must be no layer
+}
+
+// PatchFunc makes the layer that shall be of the layer that is.
+type PatchFunc func(now config.Document) (config.Document, error)
+
+// ChangeRequest is one atomic set of edits.
+type ChangeRequest struct {
+	Message string
+	Edits   []Edit
+	DryRun  bool
+}
+
+// ChangeResult says what a change did, or would do.
+type ChangeResult struct {
+	Outcome
+	Message   string
+	Edits     []EditResult
+	Effective []DocumentDiff // of a dry run
+	Lost      []Lost         // of a promotion
+	Notes     []string
+}
+
+// EditResult is one edit that changed something.
+type EditResult struct {
+	Op          Op
+	Environment string
+	Path        config.Path
+	Version     config.Version
+}
+
+// DocumentDiff is how a document differs between two points.
+type DocumentDiff struct {
+	Environment   string
+	Path          config.Path
+	Before, After bool // it exists
+	Differences   []config.Difference
+}
+
+// Change commits edits of any number of layers, all of them or none. It is the
+// way of a write: guard, plan on a snapshot, seal, commit if the plan still stands.
+func (s *Service) Change(ctx context.Context, who Caller, tenant string, in ChangeRequest) (ChangeResult, error) {
+	state, err := s.guardEdits(ctx, who, tenant, in.Edits)
+	if err != nil {
+		return ChangeResult{}, err
+	}
+	queue := ""
+	if len(in.Edits) > 0 {
+		queue = in.Edits[0].Path.String()
+	}
+	return s.change(ctx, who, state, writing{in.Message, in.DryRun, queue}, func(_ context.Context, n *snapshot) (wish, error) {
+		drafts, err := draftsOf(n.tree, in.Edits)
+		return wish{drafts: drafts}, err
+	})
+}
+
+// guardEdits asks for the right to write each environment and path.
+func (s *Service) guardEdits(ctx context.Context, who Caller, tenant string, edits []Edit) (*tenantState, error) {
+	state, err := s.guard(ctx, who, access.ConfigWrite, tenant, access.Resource{})
+	for _, e := range edits {
+		if err != nil {
+			return nil, err
+		}
+		state, err = s.guard(ctx, who, access.ConfigWrite, tenant, access.Resource{Environment: e.Environment, Path: e.Path})
+	}
+	return state, err
+}
+
+// wish is what a verb wants of a snapshot.
+type wish struct {
+	drafts []draft
+	lost   []Lost
+	notes  []string
+}
+
+// writing is what all verbs that write layers have in common.
+type writing struct {
+	message string
+	dryRun  bool
+	queue   string // writers with the same one take turns when they get into each other's way
+}
+
+// change plans what a verb wishes and commits it; a dry run answers the plan.
+func (s *Service) change(ctx context.Context, who Caller, state *tenantState, w writing, want func(context.Context, *snapshot) (wish, error)) (ChangeResult, error) {
+	if err := checkMessage(w.message); err != nil {
+		return ChangeResult{}, err
+	}
+	if w.dryRun {
+		return s.dryRun(ctx, state, w, want)
+	}
+	return once(ctx, s, who, state.tenant.ID, func() (ChangeResult, error) {
+		var result ChangeResult
+		outcome, err := s.commit(ctx, state, w.queue, func(ctx context.Context, n *snapshot) (*proposal, error) {
+			p, err := n.wished(ctx, w, want, &result)
+			if err != nil || len(p.edits) == 0 {
+				return nil, err
+			}
+			proposal, err := s.proposeChange(ctx, who, p, w.message)
+			if err != nil {
+				return nil, err
+			}
+			return proposal, s.keep(ctx, who, state.tenant.ID, &proposal.write, answered(result))
+		})
+		result.Outcome = outcome
+		return result, err
+	})
+}
+
+// answered is a result as it will be once it is committed.
+func answered(r ChangeResult) ChangeResult {
+	r.Status = Committed
+	return r
+}
+
+func (s *Service) dryRun(ctx context.Context, state *tenantState, w writing, want func(context.Context, *snapshot) (wish, error)) (ChangeResult, error) {
+	n, err := s.newest(ctx, state)
+	if err != nil {
+		return ChangeResult{}, err
+	}
+	var result ChangeResult
+	p, err := n.wished(ctx, w, want, &result)
+	if err != nil {
+		return ChangeResult{}, err
+	}
+	result.Outcome = Outcome{Status: Unchanged, Revision: n.at}
+	if len(p.edits) > 0 {
+		result.Status, result.Effective = Planned, p.diffs()
+	}
+	return result, nil
+}
+
+// wished plans what a verb wants of the snapshot and begins its answer.
+func (n *snapshot) wished(ctx context.Context, w writing, want func(context.Context, *snapshot) (wish, error), result *ChangeResult) (*plan, error) {
+	wish, err := want(ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	p, err := n.plan(ctx, wish.drafts)
+	if err != nil {
+		return nil, err
+	}
+	*result = ChangeResult{Message: w.message, Edits: p.results(), Lost: wish.lost, Notes: wish.notes}
+	return p, nil
+}
+
+// draftsOf finds the layers that edits are of.
+func draftsOf(tree *config.Tree, edits []Edit) ([]draft, error) {
+	if len(edits) > MaxEdits {
+		return nil, config.Errorf(config.KindTooLarge, "the change has too many edits").At("edits").
+			Hint("split it into several changes").Over(MaxEdits, int64(len(edits)))
+	}
+	drafts := make([]draft, 0, len(edits))
+	seen := make(map[place]bool, len(edits))
+	for i, e := range edits {
+		environment, err := tree.Named(e.Environment)
+		if err != nil {
+			return nil, err
+		}
+		at := place{environment.ID, e.Path}
+		if seen[at] {
+			return nil, config.Errorf(config.KindBadRequest, "%s in %s is edited twice", e.Path, e.Environment).
+				At("edits/" + strconv.Itoa(i)).Hint("send one edit for each environment and path")
+		}
+		seen[at] = true
+		drafts = append(drafts, draft{at: at, ifVersion: e.IfVersion, next: e.next})
+	}
+	return drafts, nil
+}
+
+func (e Edit) next(now config.Document) (config.Document, error) {
+	switch e.Op {
+	case Put:
+		return e.Document, nil
+	case Patch:
+		return e.Patch(now)
+	}
+	return config.Document{}, nil
+}
+
+// proposeChange seals a plan's layers for the versions that it expects.
+func (s *Service) proposeChange(ctx context.Context, who Caller, plan *plan, message string) (*proposal, error) {
+	p := &proposal{body: entryBody{Message: message}}
+	layers, err := s.sealLayers(ctx, plan)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range plan.edits {
+		p.body.Edits = append(p.body.Edits, entryEdit{
+			Environment: e.at.environment, Path: e.at.path.String(), Version: e.version, Delete: e.deletes(),
+		})
+	}
+	p.event.Changes = make([]watch.Change, 0, len(plan.effects))
+	for _, f := range plan.effects {
+		c := watch.Change{
+			Environment: f.at.environment, Path: f.at.path, Exists: f.after.Document.Exists(), Effective: f.after,
+			Cause: watch.Cause{Environment: f.cause.at.environment, Version: f.cause.version},
+		}
+		recorded := entryEffect{Environment: c.Environment, Path: c.Path.String(), Cause: c.Cause.Environment, Version: c.Cause.Version}
+		if c.Exists {
+			c.Digest = f.after.Document.Digest()
+			recorded.Digest = c.Digest.String()
+		}
+		p.event.Changes = append(p.event.Changes, c)
+		p.body.Effects = append(p.body.Effects, recorded)
+	}
+	first := plan.edits[0]
+	resource := resourceName(access.Resource{Tenant: plan.tenant, Environment: plan.tree.Name(first.at.environment), Path: first.at.path})
+	record := s.record(who, "config.change", access.ConfigWrite, resource)
+	if len(plan.edits) > 1 {
+		record.Details = map[string]string{"edits": strconv.Itoa(len(plan.edits))}
+	}
+	p.write = store.Write{
+		Expect: plan.expect(),
+		Entry: store.Entry{
+			Kind: store.EntryChange, Author: who.Principal.Author(),
+			Subject: store.Subject{Environment: first.at.environment, Path: first.at.path.String(), Version: int64(first.version)},
+		},
+		Layers: layers,
+		Audit:  record,
+	}
+	return p, nil
+}
+
+func (s *Service) sealLayers(ctx context.Context, plan *plan) ([]store.LayerWrite, error) {
+	layers := make([]store.LayerWrite, 0, len(plan.edits))
+	for _, e := range plan.edits {
+		w := store.LayerWrite{Environment: e.at.environment, Path: e.at.path, Version: e.version, State: store.Deleted}
+		w.AddEdges, w.DropEdges = newcomers(e.before.targets, e.after.targets), newcomers(e.after.targets, e.before.targets)
+		if !e.deletes() {
+			var err error
+			w.State = store.Live
+			w.Sealed, err = s.keyring.Seal(ctx, seal.Place{
+				Kind: seal.Layer, Tenant: plan.tenant, Environment: w.Environment, Path: w.Path.String(), Version: int64(w.Version),
+			}, e.after.doc.Canonical())
+			if err != nil {
+				return nil, err
+			}
+		}
+		layers = append(layers, w)
+	}
+	return layers, nil
+}
+
+// newcomers are the paths of after that are not in before; both are sorted.
+func newcomers(before, after []config.Path) []config.Path {
+	var fresh []config.Path
+	for _, path := range after {
+		if _, found := slices.BinarySearchFunc(before, path, config.Path.Compare); !found {
+			fresh = append(fresh, path)
+		}
+	}
+	return fresh
+}
+
+func (p *plan) results() []EditResult {
+	results := make([]EditResult, 0, len(p.edits))
+	for _, e := range p.edits {
+		op := Put
+		if e.deletes() {
+			op = Delete
+		}
+		results = append(results, EditResult{op, p.tree.Name(e.at.environment), e.at.path, e.version})
+	}
+	return results
+}
+
+func (p *plan) diffs() []DocumentDiff {
+	diffs := make([]DocumentDiff, 0, len(p.effects))
+	for _, f := range p.effects {
+		diffs = append(diffs, documentDiff(p.tree.Name(f.at.environment), f.at.path, f.before, f.after.Document))
+	}
+	return diffs
+}
+
+func documentDiff(environment string, path config.Path, before, after config.Document) DocumentDiff {
+	return DocumentDiff{
+		Environment: environment, Path: path, Before: before.Exists(), After: after.Exists(),
+		Differences: config.Diff(before, after),
+	}
+}
+
+func checkMessage(message string) error {
+	if len(message) > MaxMessageBytes {
+		return config.Errorf(config.KindTooLarge, "the message is too long").At("message").Over(MaxMessageBytes, int64(len(message)))
+	}
+	return nil
+}

@@ -1,0 +1,224 @@
+package service
+
+import (
+	"context"
+	"slices"
+
+	"github.com/llm-devops/llm-config-manager/internal/access"
+	"github.com/llm-devops/llm-config-manager/internal/config"
+	"github.com/llm-devops/llm-config-manager/internal/store"
+)
+
+// EnvironmentResult says what a write of an environment did.
+type EnvironmentResult struct {
+	Outcome
+	Environment EnvironmentInfo
+}
+
+// EnvironmentInfo is an environment with its parent by name.
+type EnvironmentInfo struct {
+	Name    string
+	Parent  string // "" for a root
+	Version config.Version
+}
+
+func infoOf(tree *config.Tree, e config.Environment) EnvironmentInfo {
+	return EnvironmentInfo{Name: e.Name, Parent: tree.Name(e.Parent), Version: e.Version}
+}
+
+// Environments answers a tenant's environments and the revision they hold for.
+func (s *Service) Environments(ctx context.Context, who Caller, tenant string) ([]EnvironmentInfo, config.Revision, error) {
+	state, err := s.guard(ctx, who, access.EnvironmentRead, tenant, access.Resource{})
+	if err != nil {
+		return nil, 0, err
+	}
+	revision, tree := state.feed.Revision(), state.tree.Load()
+	infos := make([]EnvironmentInfo, 0, len(tree.All()))
+	for _, e := range tree.All() {
+		infos = append(infos, infoOf(tree.Tree, e))
+	}
+	return infos, revision, nil
+}
+
+// Environment answers one environment.
+func (s *Service) Environment(ctx context.Context, who Caller, tenant, name string) (EnvironmentInfo, error) {
+	state, err := s.guard(ctx, who, access.EnvironmentRead, tenant, access.Resource{Environment: name})
+	if err != nil {
+		return EnvironmentInfo{}, err
+	}
+	tree := state.tree.Load()
+	e, err := tree.Named(name)
+	return infoOf(tree.Tree, e), err
+}
+
+// PutEnvironment creates an environment, below base if no parent is given, or
+// gives one another parent. What it would then inherit must stand.
+func (s *Service) PutEnvironment(ctx context.Context, who Caller, tenant, name string, parent *string, message string) (EnvironmentResult, error) {
+	state, err := s.guard(ctx, who, access.EnvironmentWrite, tenant, access.Resource{Environment: name})
+	if err != nil {
+		return EnvironmentResult{}, err
+	}
+	if err := checkMessage(message); err != nil {
+		return EnvironmentResult{}, err
+	}
+	return once(ctx, s, who, state.tenant.ID, func() (EnvironmentResult, error) {
+		var result EnvironmentResult
+		outcome, err := s.commit(ctx, state, "", func(ctx context.Context, n *snapshot) (*proposal, error) {
+			e, next, err := n.withEnvironment(ctx, name, parent)
+			if err != nil {
+				return nil, err
+			}
+			result.Environment = infoOf(next, e)
+			if now, err := n.tree.Named(name); err == nil && now.Parent == e.Parent {
+				result.Environment = infoOf(n.tree, now)
+				return nil, nil
+			}
+			if err := n.checkTree(ctx, next, e.ID); err != nil {
+				return nil, err
+			}
+			p, err := s.proposeTree(who, state, n, next, e, message, environmentSummary(next, e))
+			if err != nil {
+				return nil, err
+			}
+			result.Status = Committed
+			return p, s.keep(ctx, who, n.tenant, &p.write, result)
+		})
+		result.Outcome = outcome
+		return result, err
+	})
+}
+
+// DeleteEnvironment forgets an environment that nothing inherits from and that
+// says nothing of its own. Its history stays.
+func (s *Service) DeleteEnvironment(ctx context.Context, who Caller, tenant, name string) (Deleted, error) {
+	state, err := s.guard(ctx, who, access.EnvironmentWrite, tenant, access.Resource{Environment: name})
+	if err != nil {
+		return Deleted{}, err
+	}
+	return once(ctx, s, who, state.tenant.ID, func() (Deleted, error) {
+		result := Deleted{Name: name}
+		outcome, err := s.commit(ctx, state, "", func(ctx context.Context, n *snapshot) (*proposal, error) {
+			e, next, err := n.withoutEnvironment(ctx, name)
+			if err != nil {
+				return nil, err
+			}
+			p, err := s.proposeTree(who, state, n, next, e, "", "environment "+name+" was deleted")
+			if err != nil {
+				return nil, err
+			}
+			p.write.Environments[0].Deleted = true
+			return p, s.keep(ctx, who, n.tenant, &p.write, Deleted{Outcome{Status: Committed}, name})
+		})
+		result.Outcome = outcome
+		return result, err
+	})
+}
+
+func environmentSummary(tree *config.Tree, e config.Environment) string {
+	if e.Parent == 0 {
+		return "environment " + e.Name + " has no parent"
+	}
+	return "environment " + e.Name + " inherits from " + tree.Name(e.Parent)
+}
+
+// withEnvironment is the tree with an environment added or moved, and that environment.
+func (n *snapshot) withEnvironment(ctx context.Context, name string, parent *string) (config.Environment, *config.Tree, error) {
+	e, err := n.tree.Named(name)
+	fresh := err != nil
+	all := n.tree.All()
+	if fresh {
+		id, err := n.s.store.NextEnvironment(ctx, n.tenant)
+		if err != nil {
+			return e, nil, err
+		}
+		e = config.Environment{ID: id, Name: name}
+		all = append(all, e)
+		if parent == nil && name != config.BaseEnvironment {
+			parent = new(config.BaseEnvironment)
+		}
+	}
+	if parent != nil {
+		e.Parent = 0
+		if *parent != "" {
+			above, err := n.tree.Named(*parent)
+			if err != nil {
+				return e, nil, config.Errorf(config.KindInvalidTree, "there is no environment %q to be the parent", *parent).At("parent").
+					Hint("`llm-config env ls` lists them; an empty parent makes a root")
+			}
+			e.Parent = above.ID
+		}
+	}
+	e.Version++
+	all[slices.IndexFunc(all, func(a config.Environment) bool { return a.ID == e.ID })] = e
+	tree, err := config.NewTree(all)
+	return e, tree, err
+}
+
+func (n *snapshot) withoutEnvironment(ctx context.Context, name string) (config.Environment, *config.Tree, error) {
+	e, err := n.tree.Named(name)
+	if err != nil {
+		return e, nil, err
+	}
+	if heirs := n.tree.Heirs(e.ID); len(heirs) > 1 {
+		refusal := config.Errorf(config.KindInUse, "%s is the parent of other environments", name).Hint("give them another parent, or delete them first")
+		for _, heir := range heirs {
+			if heir != e.ID {
+				refusal.Details = append(refusal.Details, config.Problem{Environment: n.tree.Name(heir), Message: "inherits from " + name})
+			}
+		}
+		return e, nil, refusal
+	}
+	rows, _, err := n.s.store.ScanLayers(ctx, n.tenant, store.Scan{At: n.at, Environments: []config.EnvironmentID{e.ID}, Page: store.Page{Limit: 10}})
+	if err != nil {
+		return e, nil, err
+	}
+	if len(rows) > 0 {
+		refusal := config.Errorf(config.KindInUse, "%s has layers of its own", name).Hint("delete them first")
+		for _, group := range byPath(rows) {
+			refusal.Details = append(refusal.Details, config.Problem{Environment: name, Path: group[0].Path.String(), Message: "has a layer"})
+		}
+		return e, nil, refusal
+	}
+	all := slices.DeleteFunc(n.tree.All(), func(a config.Environment) bool { return a.ID == e.ID })
+	tree, err := config.NewTree(all)
+	e.Version++
+	return e, tree, err
+}
+
+// checkTree refuses a tree in which a document of an environment, or of one
+// that inherits from it, would not stand.
+func (n *snapshot) checkTree(ctx context.Context, next *config.Tree, id config.EnvironmentID) error {
+	would := &snapshot{s: n.s, tenant: n.tenant, at: n.at, tree: next, paths: map[config.Path]map[config.EnvironmentID]layer{}}
+	for _, heir := range next.Heirs(id) {
+		v := would.view(nil)
+		err := would.scanAll(ctx, next.Chain(heir), config.Prefix{}, maxAffected, func(path config.Path) error {
+			if err := would.readAll(ctx, path); err != nil {
+				return err
+			}
+			_, err := v.effective(place{heir, path})
+			return within(err, next.Name(heir), path)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// proposeTree proposes a new version of an environment. Anything may change in
+// those that inherit from it, so their watchers are told to read anew.
+func (s *Service) proposeTree(who Caller, state *tenantState, n *snapshot, next *config.Tree, e config.Environment, message, summary string) (*proposal, error) {
+	record := s.record(who, "environment.change", access.EnvironmentWrite, resourceName(access.Resource{Tenant: n.tenant, Environment: e.Name}))
+	p, err := s.proposeEntry(who, n, store.EntryEnvironment, e.Name, message, summary, record)
+	if err != nil {
+		return nil, err
+	}
+	p.write.Expect = store.Expect{Revision: n.at, Everything: true}
+	p.write.Environments = []store.EnvironmentWrite{{Environment: e}}
+	p.body.Reset = append(next.Heirs(e.ID), n.tree.Heirs(e.ID)...)
+	slices.Sort(p.body.Reset)
+	p.body.Reset = slices.Compact(p.body.Reset)
+	p.event.Reset = p.body.Reset
+	p.after = func(r store.Receipt) { state.tree.Store(&treeAt{next, r.Revision}) }
+	return p, nil
+}

@@ -1,0 +1,62 @@
+package service
+
+import (
+	"context"
+
+	"github.com/llm-devops/llm-config-manager/internal/access"
+	"github.com/llm-devops/llm-config-manager/internal/config"
+	"github.com/llm-devops/llm-config-manager/internal/store"
+)
+
+// History is a page of the versions of a layer, newest first.
+type History struct {
+	Versions []VersionEntry
+	Next     store.Cursor
+}
+
+// VersionEntry is one version of a layer.
+type VersionEntry struct {
+	Origin
+	State store.LayerState
+}
+
+// History answers the versions of an environment's layer at a path, with the
+// versions of those it inherits from when the effective history is asked for.
+func (s *Service) History(ctx context.Context, who Caller, tenant, environment string, path config.Path, effective bool, page store.Page) (History, error) {
+	state, err := s.guard(ctx, who, access.ConfigRead, tenant, access.Resource{Environment: environment, Path: path})
+	if err != nil {
+		return History{}, err
+	}
+	if page, err = checkPage(page); err != nil {
+		return History{}, err
+	}
+	tree := state.tree.Load()
+	env, err := tree.Named(environment)
+	if err != nil {
+		return History{}, err
+	}
+	environments := []config.EnvironmentID{env.ID}
+	if effective {
+		environments = tree.Chain(env.ID)
+	}
+	rows, next, err := s.store.Versions(ctx, state.tenant.ID, environments, path, page)
+	if err != nil {
+		return History{}, err
+	}
+	if len(rows) == 0 && page.Cursor == "" {
+		return History{}, config.Errorf(config.KindNotFound, "there never was a layer %s in %s", path, environment).
+			Hint("`llm-config history --effective` shows what it inherits")
+	}
+	origins := make([]Origin, 0, len(rows))
+	for _, row := range rows {
+		origins = append(origins, originOf(tree.Tree, row))
+	}
+	if err := s.addMessages(ctx, state.tenant.ID, origins); err != nil {
+		return History{}, err
+	}
+	history := History{Next: next}
+	for i, row := range rows {
+		history.Versions = append(history.Versions, VersionEntry{origins[i], row.State})
+	}
+	return history, nil
+}

@@ -1,0 +1,143 @@
+package service
+
+import (
+	"context"
+	"time"
+
+	"github.com/llm-devops/llm-config-manager/internal/access"
+	"github.com/llm-devops/llm-config-manager/internal/config"
+	"github.com/llm-devops/llm-config-manager/internal/store"
+)
+
+// MaxPage bounds a page of any list.
+const MaxPage = 1000
+
+// DefaultPage is the page when none is asked for.
+const DefaultPage = 100
+
+// checkPage fills in the default and refuses what is out of bounds.
+func checkPage(page store.Page) (store.Page, error) {
+	if page.Limit == 0 {
+		page.Limit = DefaultPage
+	}
+	if page.Limit < 1 || page.Limit > MaxPage {
+		return page, config.Errorf(config.KindBadRequest, "limit is not between 1 and %d", MaxPage).At("limit").
+			Over(MaxPage, int64(page.Limit))
+	}
+	return page, nil
+}
+
+// ListRequest selects effective documents.
+type ListRequest struct {
+	Environment string
+	Prefix      config.Prefix
+	Glob        config.Glob
+	At          config.At
+	Page        store.Page
+}
+
+// List is a page of the effective documents of an environment.
+type List struct {
+	Entries  []ListEntry
+	Revision config.Revision
+	Next     store.Cursor
+}
+
+// ListEntry is one effective document in a list.
+type ListEntry struct {
+	Path     config.Path
+	Revision config.Revision // the newest among its layers
+	Time     time.Time
+	Author   string
+	Layers   []Origin // from the environment up
+}
+
+// List answers which effective documents there are.
+func (s *Service) List(ctx context.Context, who Caller, tenant string, in ListRequest) (List, error) {
+	state, err := s.guard(ctx, who, access.ConfigRead, tenant, access.Resource{Environment: in.Environment})
+	if err != nil {
+		return List{}, err
+	}
+	s.reads.count(who.Principal, state.tenant.ID, in.Environment)
+	page, err := checkPage(in.Page)
+	if err != nil {
+		return List{}, err
+	}
+	n, err := s.past(ctx, state, in.Environment, config.Path{}, in.At)
+	if err != nil {
+		return List{}, err
+	}
+	env, err := n.tree.Named(in.Environment)
+	if err != nil {
+		return List{}, err
+	}
+	// A list of now takes each page as it then stands; only one of the past is fixed.
+	at := config.Revision(0)
+	if !in.At.IsNow() {
+		at = n.at
+	}
+	rows, next, err := s.store.ScanLayers(ctx, state.tenant.ID, store.Scan{
+		At: at, Environments: n.tree.Chain(env.ID), Prefix: in.Prefix, Glob: in.Glob, Page: page,
+	})
+	if err != nil {
+		return List{}, err
+	}
+	list := List{Revision: n.at, Next: next}
+	for _, group := range byPath(rows) {
+		list.Entries = append(list.Entries, listEntry(n.tree, env.ID, group))
+	}
+	return list, nil
+}
+
+func listEntry(tree *config.Tree, environment config.EnvironmentID, rows []store.Layer) ListEntry {
+	entry := ListEntry{Path: rows[0].Path}
+	for _, env := range tree.Chain(environment) {
+		for _, row := range rows {
+			if row.Environment != env || row.State == store.Deleted {
+				continue
+			}
+			entry.Layers = append(entry.Layers, originOf(tree, row))
+			if row.Revision > entry.Revision {
+				entry.Revision, entry.Time, entry.Author = row.Revision, row.Time, row.Author
+			}
+		}
+	}
+	return entry
+}
+
+// byPath cuts rows, which are sorted by path, into one group for each.
+func byPath(rows []store.Layer) [][]store.Layer {
+	var groups [][]store.Layer
+	for start, i := 0, 1; i <= len(rows); i++ {
+		if i == len(rows) || rows[i].Path != rows[start].Path {
+			groups = append(groups, rows[start:i])
+			start = i
+		}
+	}
+	return groups
+}
+
+// scanAll reads every path that the environments say something at, for verbs
+// that are of a whole environment. visit gets the layers of one path at a time.
+func (n *snapshot) scanAll(ctx context.Context, environments []config.EnvironmentID, prefix config.Prefix, limit int, visit func(path config.Path) error) error {
+	scan := store.Scan{At: n.at, Environments: environments, Prefix: prefix, Page: store.Page{Limit: MaxPage}}
+	for seen := 0; ; {
+		rows, next, err := n.s.store.ScanLayers(ctx, n.tenant, scan)
+		if err != nil {
+			return err
+		}
+		for _, group := range byPath(rows) {
+			if seen++; seen > limit {
+				return config.Errorf(config.KindTooLarge, "there are too many documents for one request").
+					Hint("ask for a prefix").Over(int64(limit), int64(seen))
+			}
+			if err := visit(group[0].Path); err != nil {
+				return err
+			}
+		}
+		if next == "" {
+			return nil
+		}
+		scan.Page.Cursor = next
+	}
+}

@@ -1,0 +1,142 @@
+// Package service holds the use cases, one file per verb. Each begins with the
+// guard, and none trusts its caller to have asked it. It knows no HTTP and no
+// SQL: it plans on snapshots of the store, seals what it writes, and lets the
+// store's one Commit decide whether the plan still stands.
+package service
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/llm-devops/llm-config-manager/internal/access"
+	"github.com/llm-devops/llm-config-manager/internal/cache"
+	"github.com/llm-devops/llm-config-manager/internal/config"
+	"github.com/llm-devops/llm-config-manager/internal/seal"
+	"github.com/llm-devops/llm-config-manager/internal/store"
+)
+
+// Limits bound what one request may cost. Zero fields have the defaults noted.
+type Limits struct {
+	Document int // bytes of a document, layer or effective: 1 MiB
+	Watchers int // watches open at once: 20,000
+	Waiters  int // reads waiting for a revision at once: 1,000
+}
+
+// Options are what a Service is made with.
+type Options struct {
+	Store   store.Store
+	Keyring *seal.Keyring
+	Limits  func() Limits    // asked at each request, so that they can be reloaded; nil for the defaults
+	Clock   func() time.Time // nil for time.Now
+	Random  io.Reader        // nil for crypto/rand
+}
+
+// Service is the product without its edges.
+type Service struct {
+	store   store.Store
+	keyring *seal.Keyring
+	tokens  *access.Authenticator
+	policy  *access.Guard
+	limits  func() Limits
+	clock   func() time.Time
+	random  io.Reader
+
+	tenants   tenants
+	documents *cache.Cache[cache.Key, *Document]
+	layers    *cache.Cache[cache.VersionKey, opened]
+	queues    queues
+	inFlight  sync.Map // idempotencyKey → struct{}: requests that run with a key
+	reads     readCounts
+	failures  *access.Failures
+	watchers  atomic.Int64
+	waiters   atomic.Int64
+}
+
+// The bounds of the caches, and how long what is in them stays (C1).
+const (
+	documentCacheBytes = 128 << 20
+	layerCacheBytes    = 128 << 20
+	cacheAge           = 5 * time.Minute
+)
+
+// failureSources is how many sources of failed authentications are told apart.
+const failureSources = 10_000
+
+// New makes a Service. It refuses to work without a store, which keeps the
+// audit chains, and a keyring.
+func New(o Options) *Service {
+	if o.Store == nil || o.Keyring == nil {
+		panic("service: a store and a keyring are needed")
+	}
+	if o.Limits == nil {
+		o.Limits = func() Limits { return Limits{} }
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Random == nil {
+		o.Random = rand.Reader
+	}
+	s := &Service{
+		store: o.Store, keyring: o.Keyring, limits: func() Limits { return o.Limits().withDefaults() },
+		clock: o.Clock, random: o.Random,
+		tokens:   access.NewAuthenticator(o.Store, o.Clock),
+		policy:   &access.Guard{},
+		failures: access.NewFailures(o.Clock, failureSources),
+		documents: cache.New(cache.Options[cache.Key, *Document]{
+			Weight: documentCacheBytes, Age: cacheAge,
+			Weigh: func(k cache.Key, d *Document) uint32 { return uint32(len(k.Path.String()) + d.weight()) },
+		}),
+		layers: cache.New(cache.Options[cache.VersionKey, opened]{
+			Weight: layerCacheBytes, Age: cacheAge,
+			Weigh: func(k cache.VersionKey, o opened) uint32 { return uint32(len(k.Path.String()) + o.weight()) },
+		}),
+	}
+	s.tenants.load = s.loadTenant
+	return s
+}
+
+func (l Limits) withDefaults() Limits {
+	if l.Document == 0 {
+		l.Document = config.MaxDocumentBytes
+	}
+	if l.Watchers == 0 {
+		l.Watchers = 20_000
+	}
+	if l.Waiters == 0 {
+		l.Waiters = 1_000
+	}
+	return l
+}
+
+// Caller is who asks, and how the request is to be known in the records.
+type Caller struct {
+	Principal   access.Principal
+	RequestID   string
+	Source      string // network address
+	UserAgent   string
+	Idempotency *Idempotency // nil when the request carries no key
+}
+
+// Ping says whether the service can do its work.
+func (s *Service) Ping(ctx context.Context) error { return s.store.Ping(ctx) }
+
+// randomID is a positive number that was never given before.
+func (s *Service) randomID() (int64, error) {
+	var b [8]byte
+	if _, err := io.ReadFull(s.random, b[:]); err != nil {
+		return 0, unavailable(err, "no random numbers can be had")
+	}
+	return int64(binary.BigEndian.Uint64(b[:]) >> 1), nil //nolint:gosec // the shift leaves 63 bits
+}
+
+func unavailable(cause error, message string) error {
+	e := config.Errorf(config.KindUnavailable, "%s", message)
+	e.Cause = cause
+	return e
+}

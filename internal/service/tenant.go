@@ -1,0 +1,158 @@
+package service
+
+import (
+	"context"
+	"io"
+
+	"github.com/llm-devops/llm-config-manager/internal/access"
+	"github.com/llm-devops/llm-config-manager/internal/audit"
+	"github.com/llm-devops/llm-config-manager/internal/config"
+	"github.com/llm-devops/llm-config-manager/internal/store"
+)
+
+// Founded is a new tenant with its first token.
+type Founded struct {
+	Outcome
+	Tenant config.Tenant
+	Token  IssuedToken
+}
+
+// CreateTenant founds a tenant: its key, its first environments, and the first
+// token of an administrator, which is all that can ever read it.
+func (s *Service) CreateTenant(ctx context.Context, who Caller, name string, first TokenRequest) (Founded, error) {
+	if err := s.guardServer(ctx, who, access.TenantManage, access.Resource{Name: name}); err != nil {
+		return Founded{}, err
+	}
+	if err := config.CheckName(name); err != nil {
+		return Founded{}, err
+	}
+	first.TenantAdmin = true
+	if first.Name == "" {
+		first.Name = "admin"
+	}
+	if err := first.check(); err != nil {
+		return Founded{}, err
+	}
+	return once(ctx, s, who, config.TenantID{}, func() (Founded, error) {
+		return s.found(ctx, who, name, first)
+	})
+}
+
+func (s *Service) found(ctx context.Context, who Caller, name string, first TokenRequest) (Founded, error) {
+	tenant := config.Tenant{Name: name, Created: s.clock()}
+	if _, err := io.ReadFull(s.random, tenant.ID[:]); err != nil {
+		return Founded{}, unavailable(err, "no random numbers can be had")
+	}
+	if err := s.keyring.Found(ctx, tenant.ID); err != nil {
+		return Founded{}, err
+	}
+	token, err := s.issue(who, tenant.ID, first)
+	if err != nil {
+		return Founded{}, err
+	}
+	founding, err := s.founding(ctx, who, tenant, token.row)
+	if err != nil {
+		return Founded{}, err
+	}
+	answer := Founded{Outcome: Outcome{Status: Committed}, Tenant: tenant, Token: token}
+	server, err := s.serverWrite(ctx, who, store.EntryTenant, name, "tenant "+name+" was created",
+		s.record(who, "tenant.create", access.TenantManage, resourceName(access.Resource{Tenant: tenant.ID})), answer)
+	if err != nil {
+		return Founded{}, err
+	}
+	receipt, err := s.store.CreateTenant(ctx, tenant, founding, server)
+	if err != nil {
+		// The key of a tenant that never was is of no use to anybody.
+		if destroyErr := s.keyring.Destroy(ctx, tenant.ID); destroyErr != nil {
+			return Founded{}, destroyErr
+		}
+		return Founded{}, err
+	}
+	answer.Revision, answer.Time = receipt.Revision, receipt.Time
+	return answer, nil
+}
+
+// founding is a tenant's first revision.
+func (s *Service) founding(ctx context.Context, who Caller, tenant config.Tenant, token store.Token) (store.Write, error) {
+	subject, err := s.subjectOf(store.EntryTenant, tenant.Name)
+	if err != nil {
+		return store.Write{}, err
+	}
+	w := store.Write{
+		Entry:     store.Entry{Kind: store.EntryTenant, Author: who.Principal.Author(), Subject: subject},
+		AddTokens: []store.Token{token},
+		Audit:     s.record(who, "tenant.create", access.TenantManage, resourceName(access.Resource{Tenant: tenant.ID})),
+	}
+	for i, name := range config.FirstEnvironments {
+		e := config.Environment{ID: config.EnvironmentID(i + 1), Name: name, Parent: 1, Version: 1} //nolint:gosec // five of them
+		if name == config.BaseEnvironment {
+			e.Parent = 0
+		}
+		w.Environments = append(w.Environments, store.EnvironmentWrite{Environment: e})
+	}
+	w.Entry.Sealed, err = s.sealEntry(ctx, tenant.ID, subject, entryBody{Summary: "tenant " + tenant.Name + " was created"})
+	return w, err
+}
+
+// serverWrite is a mutation of the server itself, with its entry and record.
+func (s *Service) serverWrite(ctx context.Context, who Caller, kind store.EntryKind, name, summary string, record audit.Record, answer any) (store.Write, error) {
+	subject, err := s.subjectOf(kind, name)
+	if err != nil {
+		return store.Write{}, err
+	}
+	w := store.Write{Entry: store.Entry{Kind: kind, Author: who.Principal.Author(), Subject: subject}, Audit: record}
+	if w.Entry.Sealed, err = s.sealEntry(ctx, config.TenantID{}, subject, entryBody{Summary: summary}); err != nil {
+		return store.Write{}, err
+	}
+	return w, s.keep(ctx, who, config.TenantID{}, &w, answer)
+}
+
+// DeleteTenant destroys a tenant's key, and with it all that was ever sealed
+// for it, in this store and in every backup of it, and removes its data.
+func (s *Service) DeleteTenant(ctx context.Context, who Caller, name string) (Deleted, error) {
+	state, err := s.guard(ctx, who, access.TenantManage, name, access.Resource{})
+	if err != nil {
+		return Deleted{}, err
+	}
+	return once(ctx, s, who, config.TenantID{}, func() (Deleted, error) {
+		s.tenants.loading.Lock()
+		defer s.tenants.loading.Unlock()
+		answer := Deleted{Outcome{Status: Committed}, name}
+		server, err := s.serverWrite(ctx, who, store.EntryTenant, name, "tenant "+name+" was deleted",
+			s.record(who, "tenant.delete", access.TenantManage, resourceName(access.Resource{Tenant: state.tenant.ID})), answer)
+		if err != nil {
+			return Deleted{}, err
+		}
+		if err := s.keyring.Destroy(ctx, state.tenant.ID); err != nil {
+			return Deleted{}, err
+		}
+		receipt, err := s.store.DeleteTenant(ctx, state.tenant.ID, server)
+		if err != nil {
+			return Deleted{}, err
+		}
+		s.tenants.forget(state.tenant.ID)
+		answer.Revision, answer.Time = receipt.Revision, receipt.Time
+		return answer, nil
+	})
+}
+
+// Tenant answers one tenant.
+func (s *Service) Tenant(ctx context.Context, who Caller, name string) (config.Tenant, error) {
+	state, err := s.guard(ctx, who, access.TenantRead, name, access.Resource{})
+	if err != nil {
+		return config.Tenant{}, err
+	}
+	return state.tenant, nil
+}
+
+// Tenants answers a page of the tenants of the server.
+func (s *Service) Tenants(ctx context.Context, who Caller, page store.Page) ([]config.Tenant, store.Cursor, error) {
+	if err := s.guardServer(ctx, who, access.TenantManage, access.Resource{}); err != nil {
+		return nil, "", err
+	}
+	page, err := checkPage(page)
+	if err != nil {
+		return nil, "", err
+	}
+	return s.store.ListTenants(ctx, page)
+}

@@ -1,0 +1,186 @@
+package service
+
+import (
+	"context"
+	"time"
+	"unicode"
+
+	"github.com/llm-devops/llm-config-manager/internal/access"
+	"github.com/llm-devops/llm-config-manager/internal/config"
+	"github.com/llm-devops/llm-config-manager/internal/store"
+)
+
+// How long tokens are valid.
+const (
+	DefaultTokenTime = 30 * 24 * time.Hour
+	MaxTokenTime     = 366 * 24 * time.Hour
+)
+
+// TokenRequest asks for a token.
+type TokenRequest struct {
+	Name        string
+	TTL         time.Duration // 0 for DefaultTokenTime
+	TenantAdmin bool
+	ServerAdmin bool
+}
+
+// IssuedToken is a new token at the only moment at which it is known. The
+// token itself is left out of what is kept, so a replay does not have it.
+type IssuedToken struct {
+	Outcome
+	TokenInfo
+	issued access.IssuedToken
+	row    store.Token
+}
+
+// Reveal is the token itself, "" in a replay.
+func (t IssuedToken) Reveal() string { return t.issued.Reveal() }
+
+// TokenInfo is what may be known of a token.
+type TokenInfo struct {
+	ID          string
+	Name        string
+	TenantAdmin bool
+	ServerAdmin bool
+	Author      string
+	Created     time.Time
+	Expires     time.Time
+	Revoked     time.Time // zero while it stands
+}
+
+func tokenInfo(t store.Token) TokenInfo {
+	return TokenInfo{
+		ID: t.ID, Name: t.Name, TenantAdmin: t.TenantAdmin, ServerAdmin: t.ServerAdmin,
+		Author: t.Author, Created: t.Created, Expires: t.Expires, Revoked: t.Revoked,
+	}
+}
+
+func (r *TokenRequest) check() error {
+	if r.TTL == 0 {
+		r.TTL = DefaultTokenTime
+	}
+	if r.TTL < time.Second || r.TTL > MaxTokenTime {
+		return config.Errorf(config.KindBadRequest, "a token is valid for a second up to %d days", MaxTokenTime/(24*time.Hour)).At("ttl_seconds").
+			Over(int64(MaxTokenTime/time.Second), int64(r.TTL/time.Second))
+	}
+	ok := len(r.Name) > 0 && len(r.Name) <= config.MaxNameBytes
+	for _, c := range r.Name {
+		ok = ok && c != unicode.ReplacementChar && unicode.IsPrint(c)
+	}
+	if !ok {
+		return config.Errorf(config.KindBadRequest, "a token's name has 1 to %d printable characters", config.MaxNameBytes).At("name").
+			Hint("say what the token is for")
+	}
+	return nil
+}
+
+// issue draws a token that is not kept yet.
+func (s *Service) issue(who Caller, tenant config.TenantID, r TokenRequest) (IssuedToken, error) {
+	issued, err := access.NewToken(s.random)
+	if err != nil {
+		return IssuedToken{}, unavailable(err, "no random numbers can be had")
+	}
+	now := s.clock().UTC().Truncate(time.Microsecond)
+	row := store.Token{
+		ID: issued.ID, Tenant: tenant, Name: r.Name, Hash: issued.Hash,
+		TenantAdmin: r.TenantAdmin, ServerAdmin: r.ServerAdmin, Author: who.Principal.Author(),
+		Created: now, Expires: now.Add(r.TTL),
+	}
+	return IssuedToken{TokenInfo: tokenInfo(row), issued: issued, row: row}, nil
+}
+
+// CreateToken issues a token of a tenant's administrator.
+func (s *Service) CreateToken(ctx context.Context, who Caller, tenant string, r TokenRequest) (IssuedToken, error) {
+	state, err := s.guard(ctx, who, access.TokenWrite, tenant, access.Resource{Name: r.Name})
+	if err != nil {
+		return IssuedToken{}, err
+	}
+	r.TenantAdmin, r.ServerAdmin = true, false
+	if err := r.check(); err != nil {
+		return IssuedToken{}, err
+	}
+	return once(ctx, s, who, state.tenant.ID, func() (IssuedToken, error) {
+		token, err := s.issue(who, state.tenant.ID, r)
+		if err != nil {
+			return IssuedToken{}, err
+		}
+		outcome, err := s.commit(ctx, state, "", func(ctx context.Context, n *snapshot) (*proposal, error) {
+			record := s.record(who, "token.create", access.TokenWrite, resourceName(access.Resource{Tenant: n.tenant, Name: token.ID}))
+			p, err := s.proposeEntry(who, n, store.EntryToken, token.ID, "", "token "+token.ID+" ("+token.Name+") was issued", record)
+			if err != nil {
+				return nil, err
+			}
+			p.write.AddTokens = []store.Token{token.row}
+			answer := token
+			answer.Status = Committed
+			return p, s.keep(ctx, who, n.tenant, &p.write, answer)
+		})
+		token.Outcome = outcome
+		return token, err
+	})
+}
+
+// RevokeToken takes a token of a tenant back; its watches end within a second.
+func (s *Service) RevokeToken(ctx context.Context, who Caller, tenant, id string) (Deleted, error) {
+	state, err := s.guard(ctx, who, access.TokenWrite, tenant, access.Resource{Name: id})
+	if err != nil {
+		return Deleted{}, err
+	}
+	return once(ctx, s, who, state.tenant.ID, func() (Deleted, error) {
+		result := Deleted{Name: id}
+		outcome, err := s.commit(ctx, state, id, func(ctx context.Context, n *snapshot) (*proposal, error) {
+			token, err := s.tokenOf(ctx, n.tenant, id)
+			if err != nil || !token.Revoked.IsZero() {
+				return nil, err
+			}
+			record := s.record(who, "token.revoke", access.TokenWrite, resourceName(access.Resource{Tenant: n.tenant, Name: id}))
+			p, err := s.proposeEntry(who, n, store.EntryToken, id, "", "token "+id+" ("+token.Name+") was revoked", record)
+			if err != nil {
+				return nil, err
+			}
+			p.write.RevokeTokens = []string{id}
+			p.event.Access = true
+			p.after = func(store.Receipt) { s.tokens.Forget(id) }
+			return p, s.keep(ctx, who, n.tenant, &p.write, Deleted{Outcome{Status: Committed}, id})
+		})
+		result.Outcome = outcome
+		return result, err
+	})
+}
+
+// tokenOf finds a token of a tenant; one of another tenant is absent.
+func (s *Service) tokenOf(ctx context.Context, tenant config.TenantID, id string) (store.Token, error) {
+	token, err := s.store.Token(ctx, id)
+	if err != nil && config.KindOf(err) != config.KindNotFound {
+		return token, err
+	}
+	if err != nil || token.Tenant != tenant {
+		return store.Token{}, config.Errorf(config.KindNotFound, "there is no token %q", id).Hint("`llm-config token ls` lists them")
+	}
+	return token, nil
+}
+
+// Tokens answers a page of a tenant's tokens.
+func (s *Service) Tokens(ctx context.Context, who Caller, tenant string, page store.Page) ([]TokenInfo, store.Cursor, error) {
+	state, err := s.guard(ctx, who, access.TokenRead, tenant, access.Resource{})
+	if err != nil {
+		return nil, "", err
+	}
+	return s.tokenPage(ctx, state.tenant.ID, page)
+}
+
+func (s *Service) tokenPage(ctx context.Context, tenant config.TenantID, page store.Page) ([]TokenInfo, store.Cursor, error) {
+	page, err := checkPage(page)
+	if err != nil {
+		return nil, "", err
+	}
+	rows, next, err := s.store.Tokens(ctx, tenant, page)
+	if err != nil {
+		return nil, "", err
+	}
+	infos := make([]TokenInfo, 0, len(rows))
+	for _, row := range rows {
+		infos = append(infos, tokenInfo(row))
+	}
+	return infos, next, nil
+}
