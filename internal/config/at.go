@@ -1,6 +1,7 @@
 package config
 
 import (
+	"regexp"
 	"strconv"
 	"time"
 )
@@ -33,7 +34,7 @@ func ParseAt(text string) (At, error) {
 		return At{Version: Version(n)}, nil
 	case isDigit(text[0]):
 		t, err := time.Parse(time.RFC3339Nano, text)
-		if err != nil {
+		if err != nil || !rfc3339.MatchString(text) || t.IsZero() { // the zero time would be now
 			return At{}, atError("a time is written as RFC 3339 has it")
 		}
 		return At{Time: t}, nil
@@ -43,6 +44,9 @@ func ParseAt(text string) (At, error) {
 	}
 	return At{Tag: text}, nil
 }
+
+// rfc3339 is the grammar, of which time.Parse accepts more.
+var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
 
 // IsNow says that no point in the past is meant.
 func (a At) IsNow() bool { return a == At{} }

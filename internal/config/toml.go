@@ -37,7 +37,11 @@ func tomlFault(err error) *Error {
 	if strings.Contains(reason, " is out of range ") {
 		reason, hint = "a number is out of range", hintInexact
 	}
-	fault := faultAt(e.Position.Line, max(e.Position.Col, 1), reason).Hint("%s", hint)
+	fault := Errorf(KindInvalidDocument, "this is not TOML: %s", reason)
+	if e.Position.Line > 0 { // at the end of the text the library may not know
+		fault = faultAt(e.Position.Line, max(e.Position.Col, 1), reason)
+	}
+	fault.Next = hint
 	if e.LastKey != "" {
 		fault.Message += " (after the key " + strconv.Quote(e.LastKey) + ")"
 	}

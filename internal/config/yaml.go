@@ -22,6 +22,10 @@ func decodeYAML(text []byte, limits Limits) (any, *Error) {
 	if fault := checkText(string(text)); fault != nil {
 		return nil, fault
 	}
+	text, fault := withoutVersion(text)
+	if fault != nil {
+		return nil, fault
+	}
 	// Blocks may be nested a little deeper than values, never twice as deep.
 	guard := loaderlimits.New(loaderlimits.DepthValue(2*MaxNesting), loaderlimits.AliasNone())
 	loader, err := yaml.NewLoader(bytes.NewReader(text), yaml.WithPlugin(guard))
@@ -41,6 +45,22 @@ func decodeYAML(text []byte, limits Limits) (any, *Error) {
 	}
 	r := yamlReader{bytesLeft: limits.bytes(), limits: limits, open: make(map[*yaml.Node]bool)}
 	return r.value(document.Content[0], 0)
+}
+
+// withoutVersion makes a comment of a %YAML directive in the first line. The
+// library knows only the one of 1.1, by which it does not change how it reads.
+func withoutVersion(text []byte) ([]byte, *Error) {
+	const byteOrderMark = "\uFEFF"
+	body := bytes.TrimPrefix(text, []byte(byteOrderMark))
+	version, found := bytes.CutPrefix(body, []byte("%YAML "))
+	switch {
+	case !found:
+		return text, nil
+	case !bytes.HasPrefix(version, []byte("1.2")):
+		return nil, faultAt(1, 1, "a version of YAML other than 1.2").
+			Hint("quote what 1.2 reads otherwise, such as yes, no and 010, and remove the directive")
+	}
+	return append([]byte("#"), body[1:]...), nil
 }
 
 func yamlFault(err error) *Error {
