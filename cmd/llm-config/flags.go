@@ -1,0 +1,125 @@
+package main
+
+import (
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/llm-devops/llm-config-manager/client"
+)
+
+// Environment variables that stand for flags.
+const (
+	envAddr        = "LLM_CONFIG_ADDR"
+	envToken       = "LLM_CONFIG_TOKEN" //nolint:gosec // the name of a variable, not a token
+	envTenant      = "LLM_CONFIG_TENANT"
+	envEnvironment = "LLM_CONFIG_ENV"
+)
+
+const defaultAddr = "http://127.0.0.1:8700"
+
+// scope says whom a verb talks to and about what.
+type scope struct {
+	app         *app
+	addr        string
+	tokenFile   string
+	tenant      string
+	environment string
+	needs       []needed
+}
+
+// needed is a flag that must be given, or its environment variable.
+type needed struct {
+	flag, variable, what string
+	value                *string
+}
+
+// serverFlags are for verbs that concern a server.
+func (a *app) serverFlags(c *cobra.Command) *scope {
+	s := &scope{app: a}
+	c.Flags().StringVar(&s.addr, "addr", "", "`URL` of the server (default $"+envAddr+", else "+defaultAddr+")")
+	c.Flags().StringVar(&s.tokenFile, "token-file", "", "`FILE` that holds the token (default: the token is $"+envToken+")")
+	return s
+}
+
+// tenantFlags are for verbs that concern a tenant.
+func (a *app) tenantFlags(c *cobra.Command) *scope {
+	s := a.serverFlags(c)
+	c.Flags().StringVarP(&s.tenant, "tenant", "t", "", "`NAME` of the tenant (default $"+envTenant+")")
+	s.needs = append(s.needs, needed{"tenant", envTenant, "tenant", &s.tenant})
+	return s
+}
+
+// environmentFlags are for verbs that concern an environment.
+func (a *app) environmentFlags(c *cobra.Command) *scope {
+	s := a.tenantFlags(c)
+	c.Flags().StringVarP(&s.environment, "env", "e", "", "`NAME` of the environment (default $"+envEnvironment+")")
+	s.needs = append(s.needs, needed{"env", envEnvironment, "environment", &s.environment})
+	complete(c, "env", s.completeEnvironments)
+	if takesPath(c) {
+		c.ValidArgsFunction = s.completePaths
+	}
+	return s
+}
+
+func (a *app) messageFlag(c *cobra.Command) *string {
+	return c.Flags().StringP("message", "m", "", "why, for the log (`TEXT`)")
+}
+
+// resolve fills what no flag said from the environment variables, and refuses
+// to guess what neither said.
+func (s *scope) resolve(c *cobra.Command) error {
+	for _, n := range s.needs {
+		flag := c.Flags().Lookup(n.flag)
+		if !flag.Changed {
+			*n.value = s.app.getenv(n.variable)
+		}
+		if *n.value == "" {
+			return failf("no %s is given", n.what).hint("name one with --%s, -%s or %s", n.flag, flag.Shorthand, n.variable)
+		}
+	}
+	return nil
+}
+
+// client resolves the scope and makes a client of it.
+func (s *scope) client(c *cobra.Command) (*client.Client, error) {
+	if err := s.resolve(c); err != nil {
+		return nil, err
+	}
+	return s.connect()
+}
+
+// connect makes a client of what the scope holds.
+func (s *scope) connect() (*client.Client, error) {
+	addr := s.addr
+	if addr == "" {
+		addr = s.app.getenv(envAddr)
+	}
+	if addr == "" {
+		addr = defaultAddr
+	}
+	token, err := s.token()
+	if err != nil {
+		return nil, err
+	}
+	return client.New(addr, client.WithToken(token), client.WithTenant(s.tenant), client.WithUserAgent("llm-config/"+buildVersion()))
+}
+
+func (s *scope) token() (string, error) {
+	if s.tokenFile == "" {
+		if token := s.app.getenv(envToken); token != "" {
+			return token, nil
+		}
+		return "", failf("no token is given").hint("set %s, or name a file with --token-file", envToken)
+	}
+	text, err := os.ReadFile(s.tokenFile)
+	if err != nil {
+		return "", err
+	}
+	token := strings.TrimSpace(string(text))
+	if token == "" {
+		return "", failf("the token file %s is empty", s.tokenFile)
+	}
+	return token, nil
+}

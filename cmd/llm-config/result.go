@@ -1,0 +1,142 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/llm-devops/llm-config-manager/api"
+)
+
+// changeFormats are the -o formats of verbs that write layers.
+var changeFormats = []string{asTable, asJSON, asYAML, asTOML, asValue}
+
+// listFormats are the -o formats of verbs that list something.
+var listFormats = changeFormats
+
+// showChange prints what a write did. A plan that holds anything ends as
+// errDifference.
+func (o *output) showChange(result *api.ChangeResult) error {
+	err := o.show(view{
+		data:   result,
+		people: func(p *printer) { printChange(p, result) },
+		values: []string{number(result.Revision)},
+	})
+	if err == nil && result.Status == api.StatusPlanned && len(result.Edits) > 0 {
+		return errDifference
+	}
+	return err
+}
+
+func printChange(p *printer, result *api.ChangeResult) {
+	switch {
+	case result.Status == api.StatusUnchanged || len(result.Edits) == 0:
+		p.printf("unchanged: revision %d says so already\n", result.Revision)
+	case result.Status == api.StatusPlanned:
+		printPlan(p, result)
+	case len(result.Edits) == 1:
+		p.printf("revision %d: %s\n", result.Revision, editLine(result.Edits[0]))
+	default:
+		p.printf("revision %d: %d layers\n", result.Revision, len(result.Edits))
+		for _, edit := range result.Edits {
+			p.printf("  %s\n", editLine(edit))
+		}
+	}
+	for _, note := range result.Notes {
+		p.printf("%s %s\n", p.paint(styleYellow, "note:"), clean(note))
+	}
+}
+
+func editLine(edit api.EditResult) string {
+	key := layerKey{edit.Environment, edit.Path}
+	if edit.Op == api.OpDelete {
+		return fmt.Sprintf("%s deleted (version %d)", key, edit.Version)
+	}
+	return fmt.Sprintf("%s is version %d", key, edit.Version)
+}
+
+func printPlan(p *printer, result *api.ChangeResult) {
+	p.printf("planned on revision %d; nothing is changed yet\n", result.Revision)
+	t := newTable("EDIT", "ENVIRONMENT", "PATH", "VERSION")
+	for _, edit := range result.Edits {
+		t.cells(cell{string(edit.Op), opStyle(edit.Op)}, cell{text: edit.Environment}, cell{text: edit.Path}, cell{text: number(edit.Version)})
+	}
+	t.print(p)
+	if len(result.Effective) > 0 {
+		p.printf("\n%s\n", p.paint(styleBold, "effective documents"))
+		for _, d := range result.Effective {
+			printDocumentDiff(p, d)
+		}
+	}
+	if len(result.Lost) > 0 {
+		p.printf("\n%s\n", p.paint(styleBold, "would be lost in the target"))
+		for _, lost := range result.Lost {
+			p.printf("  %s#%s  %s\n", lost.Path, clean(lost.Pointer), clean(p.value(string(lost.Value))))
+		}
+	}
+}
+
+func opStyle(op api.Op) style {
+	if op == api.OpDelete {
+		return styleRed
+	}
+	return styleGreen
+}
+
+func printDocumentDiff(p *printer, d api.DocumentDiff) {
+	suffix := ""
+	switch {
+	case !d.Before && d.After:
+		suffix = " (new)"
+	case d.Before && !d.After:
+		suffix = " (gone)"
+	}
+	p.printf("%s%s\n", layerKey{d.Environment, d.Path}, suffix)
+	printDifferences(p, d.Differences)
+}
+
+// printDifferences prints one line for each place.
+func printDifferences(p *printer, differences []api.Difference) {
+	for _, d := range differences {
+		pointer := clean(d.Pointer)
+		if pointer == "" {
+			pointer = "(document)"
+		}
+		from, to := clean(p.value(string(d.From))), clean(p.value(string(d.To)))
+		switch d.Op {
+		case "add":
+			p.printf("  %s\n", p.paint(styleGreen, "+ "+pointer+"  "+to))
+		case "remove":
+			p.printf("  %s\n", p.paint(styleRed, "- "+pointer+"  "+from))
+		default:
+			p.printf("  %s\n", p.paint(styleYellow, "~ "+pointer+"  "+from+" → "+to))
+		}
+	}
+}
+
+// showCommitted prints a write that is not of layers, in one line.
+func (o *output) showCommitted(data any, committed api.Committed, format string, args ...any) error {
+	return o.show(view{
+		data: data,
+		people: func(p *printer) {
+			if committed.Status == api.StatusUnchanged {
+				p.printf("unchanged: revision %d says so already\n", committed.Revision)
+				return
+			}
+			p.printf("revision %d: %s\n", committed.Revision, fmt.Sprintf(format, args...))
+		},
+		values: []string{number(committed.Revision)},
+	})
+}
+
+// scalar is a JSON value for a table cell.
+func (p *printer) scalar(raw json.RawMessage) string { return p.value(string(raw)) }
+
+// layersText names the layers that a document is made of.
+func layersText(layers []api.LayerRef) string {
+	names := make([]string, len(layers))
+	for i, l := range layers {
+		names[i] = fmt.Sprintf("%s v%d", l.Environment, l.Version)
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// Groups of verbs in the help text.
+const (
+	groupDocuments = "documents"
+	groupHistory   = "history"
+	groupFolders   = "folders"
+	groupManage    = "manage"
+)
+
+func newRootCommand(a *app) *cobra.Command {
+	root := a.group("llm-config", "Every setting that LLM applications run on, in one place",
+		`One place for every setting that LLM applications run on: layered by environment,
+versioned, and followed live by whoever runs on it.
+
+The server, the tenant, the environment and the token come from flags or from
+LLM_CONFIG_ADDR, LLM_CONFIG_TENANT, LLM_CONFIG_ENV and LLM_CONFIG_TOKEN.
+
+Exit status: 0 done, 1 failed, 2 there is a difference (diff, dry runs).`,
+		`  llm-config serve --dev
+  llm-config set -e base gateway/limits requests_per_minute=600
+  llm-config get -e production gateway/limits`)
+	root.SilenceErrors = true
+	root.SilenceUsage = true
+	root.SetFlagErrorFunc(flagError)
+	root.AddGroup(
+		&cobra.Group{ID: groupDocuments, Title: "Documents:"},
+		&cobra.Group{ID: groupHistory, Title: "History:"},
+		&cobra.Group{ID: groupFolders, Title: "Folders and processes:"},
+		&cobra.Group{ID: groupManage, Title: "Server and tenants:"},
+	)
+	root.SetHelpCommandGroupID(groupManage)
+	root.SetCompletionCommandGroupID(groupManage)
+	for group, commands := range verbs(a) {
+		for _, c := range commands {
+			c.GroupID = group
+			root.AddCommand(c)
+		}
+	}
+	return root
+}
+
+// verbs are all commands below the root, by their group in the help text.
+func verbs(a *app) map[string][]*cobra.Command {
+	return map[string][]*cobra.Command{
+		groupDocuments: {
+			newSetCommand(a), newUnsetCommand(a), newPutCommand(a), newGetCommand(a),
+			newListCommand(a), newEditCommand(a), newDeleteCommand(a),
+		},
+		groupHistory: {
+			newHistoryCommand(a), newDiffCommand(a), newLogCommand(a), newRollbackCommand(a),
+			newRevertCommand(a), newPromoteCommand(a), newTagCommand(a),
+		},
+		groupFolders: {newApplyCommand(a), newExportCommand(a), newWatchCommand(a), newRunCommand(a)},
+		groupManage: {
+			newTenantCommand(a), newEnvironmentCommand(a), newTokenCommand(a), newLayerCommand(a),
+			newKeyCommand(a), newWhoamiCommand(a), newVersionCommand(a),
+		},
+	}
+}
+
+// command makes a verb. The words behind its name in use are its arguments:
+// PATH is required, [PATH] may be left out, PATH… stands for one or more.
+func (a *app) command(use, short, long, example string) *cobra.Command {
+	return &cobra.Command{
+		Use: use, Short: short, Long: long, Example: example,
+		Args: argumentsOf(use),
+	}
+}
+
+// group makes a command that only holds others.
+func (a *app) group(name, short, long, example string, commands ...*cobra.Command) *cobra.Command {
+	c := &cobra.Command{Use: name, Short: short, Long: long, Example: example, Args: cobra.ArbitraryArgs}
+	c.SuggestionsMinimumDistance = 2
+	c.AddCommand(commands...)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return c.Help()
+		}
+		return unknownCommand(c, args[0])
+	}
+	return c
+}
+
+func unknownCommand(c *cobra.Command, name string) error {
+	unknown := failf("%s has no command %q", c.CommandPath(), name)
+	if near := c.SuggestionsFor(name); len(near) > 0 {
+		return unknown.hint("did you mean %s?", strings.Join(near, " or "))
+	}
+	return unknown.hint("`%s --help` lists them", c.CommandPath())
+}
+
+func flagError(c *cobra.Command, err error) error {
+	return failf("%v", err).hint("`%s --help` lists the flags", c.CommandPath())
+}
+
+// argumentsOf checks arguments against a use line.
+func argumentsOf(use string) cobra.PositionalArgs {
+	words := strings.Fields(use)[1:]
+	required, most := 0, len(words)
+	for _, word := range words {
+		if !strings.HasPrefix(word, "[") {
+			required++
+		}
+		if strings.HasSuffix(strings.TrimSuffix(word, "]"), "…") {
+			most = -1
+		}
+	}
+	return func(c *cobra.Command, args []string) error {
+		switch {
+		case len(args) < required:
+			return failf("%s is missing", words[len(args)]).hint("`%s --help` has an example", c.CommandPath())
+		case most >= 0 && len(args) > most:
+			return failf("%q is one argument too many for %s", args[most], c.CommandPath()).
+				hint("`%s --help` has an example; quote what holds spaces", c.CommandPath())
+		}
+		return nil
+	}
+}
+
+// exclusive refuses flags that contradict each other.
+func exclusive(c *cobra.Command, flags ...string) error {
+	var given []string
+	for _, name := range flags {
+		if c.Flags().Changed(name) {
+			given = append(given, "--"+name)
+		}
+	}
+	if len(given) > 1 {
+		return failf("%s exclude each other", strings.Join(given, " and ")).hint("give one of them")
+	}
+	return nil
+}
+
+// needs refuses flags that mean nothing without another.
+func needs(c *cobra.Command, other string, flags ...string) error {
+	for _, name := range flags {
+		if c.Flags().Changed(name) {
+			return failf("--%s means nothing without --%s", name, other).hint("give both, or neither")
+		}
+	}
+	return nil
+}

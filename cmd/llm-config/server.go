@@ -1,0 +1,67 @@
+package main
+
+import (
+	"runtime"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+
+	"github.com/llm-devops/llm-config-manager/api"
+)
+
+func newWhoamiCommand(a *app) *cobra.Command {
+	c := a.command("whoami", "Show who the server takes you for",
+		"Show who the server takes you for by your token, and what that may do.", `  llm-config whoami`)
+	s, out := a.serverFlags(c), a.outputFlag(c, listFormats...)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		from, err := s.client(c)
+		if err != nil {
+			return err
+		}
+		who, err := from.Identity(c.Context())
+		if err != nil {
+			return err
+		}
+		return out.show(view{data: who, values: []string{who.Name}, people: func(p *printer) {
+			t := newTable("NAME", "ID", "BY", "RIGHTS", "EXPIRES")
+			t.row(who.Name, who.ID, who.Method, rights(who.TenantAdmin, who.ServerAdmin, who.Tenant), when(who.Expires))
+			t.print(p)
+		}})
+	}
+	return c
+}
+
+func newVersionCommand(a *app) *cobra.Command {
+	c := a.command("version", "Show the version of this program, or of the server",
+		"Show the version of this program or, with --server, of the server.", `  llm-config version
+  llm-config version --server`)
+	s, out := a.serverFlags(c), a.outputFlag(c, listFormats...)
+	server := c.Flags().Bool("server", false, "the server's version")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		version := &api.Version{Version: buildVersion(), Go: runtime.Version()}
+		if *server {
+			from, err := s.client(c)
+			if err != nil {
+				return err
+			}
+			if version, err = from.Version(c.Context()); err != nil {
+				return err
+			}
+		} else if err := needs(c, "server", "addr", "token-file"); err != nil {
+			return err
+		}
+		return out.show(view{data: version, values: []string{version.Version}, people: func(p *printer) {
+			p.printf("llm-config %s (%s)\n", version.Version, version.Go)
+		}})
+	}
+	return c
+}
+
+// buildVersion is what the build says of itself.
+func buildVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" {
+		return "unknown"
+	}
+	return info.Main.Version
+}

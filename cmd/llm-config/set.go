@@ -1,0 +1,209 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/llm-devops/llm-config-manager/api"
+	"github.com/llm-devops/llm-config-manager/client"
+	"github.com/llm-devops/llm-config-manager/internal/config"
+)
+
+// writer is what all verbs that write one layer have in common.
+type writer struct {
+	*scope
+	out       *output
+	message   *string
+	dryRun    bool
+	ifVersion int64
+}
+
+func (a *app) writer(c *cobra.Command) *writer {
+	w := &writer{scope: a.environmentFlags(c), out: a.outputFlag(c, changeFormats...), message: a.messageFlag(c)}
+	c.Flags().BoolVar(&w.dryRun, "dry-run", false, "show what would happen, and exit 2 if anything would")
+	c.Flags().Int64Var(&w.ifVersion, "if-version", 0, "only if the layer's version is `N`; 0: only if there is no layer")
+	return w
+}
+
+// version is what --if-version says, nil when it was not given.
+func (w *writer) version(c *cobra.Command) *int64 {
+	if !c.Flags().Changed("if-version") {
+		return nil
+	}
+	return &w.ifVersion
+}
+
+// post sends one edit of the layer at a path and prints what came of it.
+func (w *writer) post(ctx context.Context, to *client.Client, edit api.Edit) error {
+	edit.Environment = w.environment
+	result, err := to.PostChange(ctx, api.Change{Message: *w.message, Edits: []api.Edit{edit}, DryRun: w.dryRun})
+	if err != nil {
+		return err
+	}
+	return w.out.showChange(result)
+}
+
+func newSetCommand(a *app) *cobra.Command {
+	c := a.command("set PATH KEY=VALUE…", "Set values in a layer",
+		`Set values in what the environment itself says at PATH. All of one set is one
+change: either every value is set or none.
+
+A key is names joined by dots: a.b.c, with \. for a dot in a name; below an array
+a name is an index. A value that is JSON is JSON, and anything else is text.
+KEY=@FILE takes the value from a file, byte for byte when it is text; text that
+begins with @ is given in JSON quotes, KEY='"@home"'. KEY=null writes a removal
+mark, which hides what the environment inherits; unset takes an entry away.
+
+Two people who set different keys at the same time both succeed: when the layer
+has moved, set reads it anew. With --if-version it does not.`,
+		`  llm-config set -e production gateway/limits requests_per_minute=600 burst=20
+  llm-config set -e base gateway/models models.gpt-4o.prompt=@prompt.txt -m "new prompt"
+  llm-config set -e staging gateway/flags 'note="600"' old_router=null`)
+	w := a.writer(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		assignments, err := parseAssignments(args[1:])
+		if err != nil {
+			return err
+		}
+		return w.update(c, args[0], func(layer config.Document) (config.Document, error) {
+			for _, s := range assignments {
+				if layer, err = s.key.Set(layer, s.value); err != nil {
+					return layer, err
+				}
+			}
+			return layer, nil
+		})
+	}
+	return c
+}
+
+func newUnsetCommand(a *app) *cobra.Command {
+	c := a.command("unset PATH KEY…", "Take entries away from a layer",
+		`Take entries away from what the environment itself says at PATH. What it inherits
+there shows again; to hide that, write a removal mark with set KEY=null.`,
+		`  llm-config unset -e production gateway/limits requests_per_minute burst`)
+	w := a.writer(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		keys := make([]config.Key, len(args)-1)
+		for i, text := range args[1:] {
+			var err error
+			if keys[i], err = config.ParseKey(text); err != nil {
+				return inArgument(text, err)
+			}
+		}
+		return w.update(c, args[0], func(layer config.Document) (config.Document, error) {
+			for _, key := range keys {
+				var found bool
+				var err error
+				if layer, found, err = key.Unset(layer); err != nil {
+					return layer, err
+				}
+				if !found {
+					return layer, failf("the layer %s has no entry %s", layerKey{w.environment, args[0]}, key).
+						hint("`llm-config get %s --explain` says which layer an inherited value is from", args[0])
+				}
+			}
+			return layer, nil
+		})
+	}
+	return c
+}
+
+// maxTries bounds how often update begins anew because others write as well.
+const maxTries = 5
+
+// update changes a layer by reading, editing and writing it on the condition
+// that it is still what was read.
+func (w *writer) update(c *cobra.Command, path string, edit func(config.Document) (config.Document, error)) error {
+	to, err := w.client(c)
+	if err != nil {
+		return err
+	}
+	for try := 1; ; try++ {
+		layer, version, err := readLayer(c.Context(), to, w.environment, path)
+		if err != nil {
+			return err
+		}
+		if given := w.version(c); given != nil {
+			version = *given
+		}
+		if layer, err = edit(layer); err != nil {
+			return err
+		}
+		err = w.post(c.Context(), to, api.Edit{Op: api.OpPut, Path: path, Document: layer.Canonical(), IfVersion: &version})
+		if !errors.Is(err, client.ErrPreconditionFailed) || w.version(c) != nil || try == maxTries {
+			return err
+		}
+	}
+}
+
+// readLayer reads a layer as it is now; an absent one has version 0.
+func readLayer(ctx context.Context, from *client.Client, environment, path string) (config.Document, int64, error) {
+	read, err := from.Layer(ctx, environment, path, client.Read{})
+	if errors.Is(err, client.ErrNotFound) {
+		return config.Document{}, 0, nil
+	}
+	if err != nil {
+		return config.Document{}, 0, err
+	}
+	layer, err := config.Decode(config.JSON, read.Data, localLimits)
+	return layer, read.Version, err
+}
+
+// assignment is one KEY=VALUE.
+type assignment struct {
+	key   config.Key
+	value any
+}
+
+func parseAssignments(args []string) ([]assignment, error) {
+	assignments := make([]assignment, len(args))
+	seen := map[string]bool{}
+	for i, arg := range args {
+		text, value, ok := strings.Cut(arg, "=")
+		if !ok {
+			return nil, failf("%q is not KEY=VALUE", arg).hint("write it like requests_per_minute=600")
+		}
+		var err error
+		if assignments[i].key, err = config.ParseKey(text); err != nil {
+			return nil, inArgument(text, err)
+		}
+		if assignments[i].value, err = parseValue(value); err != nil {
+			return nil, inArgument(text, err)
+		}
+		key := assignments[i].key.String()
+		if seen[key] {
+			return nil, failf("%s is set twice", key).hint("give each key once")
+		}
+		seen[key] = true
+	}
+	return assignments, nil
+}
+
+func parseValue(text string) (any, error) {
+	name, fromFile := strings.CutPrefix(text, "@")
+	if !fromFile {
+		return config.ParseValue(text)
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	content, err := readBounded(file)
+	if err != nil {
+		return nil, err
+	}
+	return config.ParseValue(string(content))
+}
+
+// inArgument says which argument an error is about.
+func inArgument(text string, err error) error {
+	f := *asFailure(err)
+	f.what = text + ": " + f.what
+	return &f
+}
