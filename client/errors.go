@@ -51,7 +51,7 @@ type UnexpectedResponse struct {
 	Address     string
 	Status      int
 	ContentType string
-	Excerpt     string // the beginning of its body, at most 256 bytes of printable text
+	Excerpt     string // of a failure: the beginning of its body, at most 256 bytes of printable text
 	Reason      string // what about it is unexpected
 }
 
@@ -104,13 +104,11 @@ func (c *Client) unexpected(a *answer, reason string) error {
 	if location := a.header.Get("Location"); location != "" {
 		reason = "it redirects to " + excerpt([]byte(location))
 	}
-	return &UnexpectedResponse{
-		Address:     c.Address(),
-		Status:      a.status,
-		ContentType: a.header.Get("Content-Type"),
-		Excerpt:     excerpt(a.body),
-		Reason:      reason,
+	u := &UnexpectedResponse{Address: c.Address(), Status: a.status, ContentType: a.header.Get("Content-Type"), Reason: reason}
+	if a.status >= http.StatusMultipleChoices { // what succeeded may hold a token or a document, which no log is to show
+		u.Excerpt = excerpt(a.body)
 	}
+	return u
 }
 
 // excerpt is the beginning of a text, in one printable line.

@@ -23,6 +23,7 @@ import (
 type fakeServer struct {
 	t      *testing.T
 	conns  chan net.Conn
+	closed chan struct{}
 	client *Client
 
 	mu        sync.Mutex
@@ -49,7 +50,7 @@ type fakeEvent struct {
 func newFake(t *testing.T, documents map[string]string) *fakeServer {
 	t.Helper()
 	f := &fakeServer{
-		t: t, conns: make(chan net.Conn), revision: 10, documents: maps.Clone(documents),
+		t: t, conns: make(chan net.Conn), closed: make(chan struct{}), revision: 10, documents: maps.Clone(documents),
 		told: make(chan struct{}), cut: make(chan struct{}), reads: map[string]int{}, minimums: map[string][]string{},
 	}
 	mux := http.NewServeMux()
@@ -85,6 +86,8 @@ func (f *fakeServer) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	ours, theirs := net.Pipe()
 	select {
 	case f.conns <- ours:
+	case <-f.closed:
+		return nil, net.ErrClosed
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
@@ -93,14 +96,15 @@ func (f *fakeServer) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 }
 
 func (f *fakeServer) Accept() (net.Conn, error) {
-	conn, ok := <-f.conns
-	if !ok {
+	select {
+	case conn := <-f.conns:
+		return conn, nil
+	case <-f.closed:
 		return nil, net.ErrClosed
 	}
-	return conn, nil
 }
 
-func (f *fakeServer) Close() error   { close(f.conns); return nil }
+func (f *fakeServer) Close() error   { close(f.closed); return nil }
 func (f *fakeServer) Addr() net.Addr { return &net.TCPAddr{} }
 
 // goAway breaks every connection and refuses new ones.

@@ -476,9 +476,11 @@ func TestStoreHonoursRetry(t *testing.T) {
 		var at []time.Time
 		f.setOnWatch(func(w http.ResponseWriter, _ *http.Request) bool {
 			at = append(at, time.Now())
-			startStream(w)
 			if len(at) == 1 {
+				startStream(w)
 				fmt.Fprint(w, "retry: 7000\n\n")
+			} else if len(at) == 2 {
+				startStream(w)
 			}
 			return len(at) < 3
 		})

@@ -1,0 +1,197 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/llm-devops/llm-config-manager/api"
+)
+
+// transportFunc answers requests without a network.
+type transportFunc func(*http.Request) (*http.Response, error)
+
+func (f transportFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// attempts is a client whose attempts have these outcomes, the last one for
+// all that follow, and what came of them.
+type attempts struct {
+	client *Client
+	at     []time.Duration
+	keys   []string
+	bodies []string
+}
+
+// outcome is a status, with a code or header where one matters; 0 breaks the
+// connection.
+type outcome struct {
+	status int
+	code   api.Code
+	after  string
+}
+
+func newAttempts(options []Option, outcomes ...outcome) *attempts {
+	a := &attempts{}
+	began := time.Now()
+	transport := transportFunc(func(r *http.Request) (*http.Response, error) {
+		o := outcomes[min(len(a.at), len(outcomes)-1)]
+		a.at = append(a.at, time.Since(began))
+		a.keys = append(a.keys, r.Header.Get(api.HeaderIdempotent))
+		body := must(readString(r.Body))
+		a.bodies = append(a.bodies, body)
+		if o.status == 0 {
+			return nil, errors.New("connection reset")
+		}
+		return o.response(), nil
+	})
+	options = append([]Option{WithTenant("acme"), WithHTTPClient(&http.Client{Transport: transport})}, options...)
+	a.client = must(New("http://config.test", options...))
+	a.client.jitter = func(d time.Duration) time.Duration { return d }
+	return a
+}
+
+func (o outcome) response() *http.Response {
+	h := http.Header{"Content-Type": {api.TypeJSON}}
+	text := "{}"
+	if o.status != http.StatusOK {
+		h.Set("Content-Type", api.ProblemType)
+		text = fmt.Sprintf(`{"code":%q}`, o.code)
+	}
+	if o.after != "" {
+		h.Set("Retry-After", o.after)
+	}
+	return &http.Response{StatusCode: o.status, Header: h, Body: readCloser(text)}
+}
+
+func TestRetries(t *testing.T) {
+	const (
+		ms = time.Millisecond
+		s  = time.Second
+	)
+	ok := outcome{status: 200}
+	busy := outcome{status: 503, code: api.CodeOverloaded}
+	for _, test := range []struct {
+		name     string
+		retry    Retry
+		outcomes []outcome
+		at       []time.Duration
+		fails    bool
+	}{
+		{"success at once", Retry{}, []outcome{ok}, []time.Duration{0}, false},
+		{"broken connections", Retry{}, []outcome{{}, {}, ok}, []time.Duration{0, 100 * ms, 300 * ms}, false},
+		{"statuses that pass", Retry{}, []outcome{{status: 502}, {status: 503}, {status: 504}, ok}, []time.Duration{0, 100 * ms, 300 * ms, 700 * ms}, false},
+		{"no more than four", Retry{}, []outcome{busy}, []time.Duration{0, 100 * ms, 300 * ms, 700 * ms}, true},
+		{"no more than told", Retry{Attempts: 2}, []outcome{{}}, []time.Duration{0, 100 * ms}, true},
+		{"never", Retry{Attempts: 1}, []outcome{busy}, []time.Duration{0}, true},
+		{"bounded waits", Retry{Attempts: 5, Base: s, Max: 3 * s}, []outcome{busy}, []time.Duration{0, s, 3 * s, 6 * s, 9 * s}, true},
+		{"as the server asks", Retry{}, []outcome{{status: 503, after: "2"}, ok}, []time.Duration{0, 2 * s}, false},
+		{"at the time that the server names", Retry{}, []outcome{{status: 503, after: "Sat, 01 Jan 2000 00:00:07 GMT"}, ok}, []time.Duration{0, 7 * s}, false},
+		{"not as the server asks when that is long", Retry{}, []outcome{{status: 503, after: "3600"}}, []time.Duration{0}, true},
+		{"a wait that is none", Retry{}, []outcome{{status: 503, after: "soon"}, ok}, []time.Duration{0, 100 * ms}, false},
+		{"a conflict is the caller's", Retry{}, []outcome{{status: 409, code: api.CodeConflict}}, []time.Duration{0}, true},
+		{"so is a precondition", Retry{}, []outcome{{status: 412, code: api.CodePreconditionFailed}}, []time.Duration{0}, true},
+		{"and a fault", Retry{}, []outcome{{status: 500, code: api.CodeInternal}}, []time.Duration{0}, true},
+		{"somebody else's key", Retry{}, []outcome{{status: 409, code: api.CodeIdempotencyInFlight}}, []time.Duration{0}, true},
+		{"an attempt of ours that still runs", Retry{}, []outcome{{}, {status: 409, code: api.CodeIdempotencyInFlight}, ok}, []time.Duration{0, 100 * ms, 300 * ms}, false},
+		{"a conflict after a broken connection", Retry{}, []outcome{{}, {status: 409, code: api.CodeConflict}}, []time.Duration{0, 100 * ms}, true},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			a := newAttempts([]Option{WithRetry(test.retry)}, test.outcomes...)
+			_, err := a.client.PostChange(t.Context(), api.Change{Message: "m"})
+			if !slices.Equal(a.at, test.at) || (err != nil) != test.fails {
+				t.Errorf("%s: attempts at %v, want %v; the error is %v", test.name, a.at, test.at, err)
+			}
+			if len(slices.Compact(a.keys)) != 1 || a.keys[0] == "" || len(slices.Compact(a.bodies)) != 1 {
+				t.Errorf("%s: keys %q, bodies %q", test.name, a.keys, a.bodies)
+			}
+		})
+	}
+}
+
+func TestRetriesReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAttempts(nil, outcome{}, outcome{status: 200})
+		if _, err := a.client.Version(t.Context()); err != nil || len(a.at) != 2 || a.keys[1] != "" {
+			t.Errorf("%d attempts, keys %q, %v", len(a.at), a.keys, err)
+		}
+		a = newAttempts(nil, outcome{status: 503})
+		if _, err := a.client.Ready(t.Context()); err == nil || len(a.at) != 1 {
+			t.Errorf("a probe was made %d times, %v", len(a.at), err)
+		}
+	})
+}
+
+func TestRetryEndsWithContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAttempts([]Option{WithRetry(Retry{Attempts: 100})}, outcome{})
+		ctx, cancel := context.WithTimeout(t.Context(), 250*time.Millisecond)
+		defer cancel()
+		began := time.Now()
+		_, err := a.client.Version(ctx)
+		wantError(t, err, "cannot reach http://config.test", "connection reset", "server is running")
+		if took := time.Since(began); took != 250*time.Millisecond || len(a.at) != 2 {
+			t.Errorf("%d attempts in %s", len(a.at), took)
+		}
+		cancel()
+		_, err = a.client.Version(ctx)
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("in a context that is over: %v", err)
+		}
+	})
+}
+
+func TestTimeoutBoundsEachAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		attempts := 0
+		hang := transportFunc(func(r *http.Request) (*http.Response, error) {
+			attempts++
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		})
+		c := must(New("http://config.test", WithHTTPClient(&http.Client{Transport: hang}), WithTimeout(2*time.Second), WithRetry(Retry{Attempts: 3})))
+		c.jitter = func(time.Duration) time.Duration { return 0 }
+		began := time.Now()
+		_, err := c.Version(t.Context())
+		wantError(t, err, "no answer within 2s")
+		if took := time.Since(began); attempts != 3 || took != 6*time.Second || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%d attempts in %s: %v", attempts, took, err)
+		}
+	})
+}
+
+func TestBodyThatBreaksIsRetried(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		attempts := 0
+		breaking := transportFunc(func(*http.Request) (*http.Response, error) {
+			if attempts++; attempts == 1 {
+				r := outcome{status: 200}.response()
+				r.Body = brokenBody{}
+				return r, nil
+			}
+			return outcome{status: 200}.response(), nil
+		})
+		c := must(New("http://config.test", WithHTTPClient(&http.Client{Transport: breaking})))
+		if _, err := c.Version(t.Context()); err != nil || attempts != 2 {
+			t.Errorf("%d attempts, %v", attempts, err)
+		}
+	})
+}
+
+func TestFullJitter(t *testing.T) {
+	if fullJitter(0) != 0 || fullJitter(-1) != 0 {
+		t.Error("no range is no wait")
+	}
+	low, high := time.Hour, time.Duration(0)
+	for range 1000 {
+		d := fullJitter(time.Second)
+		low, high = min(low, d), max(high, d)
+	}
+	if low < 0 || high >= time.Second || low > 100*time.Millisecond || high < 900*time.Millisecond {
+		t.Errorf("waits of %s to %s do not fill a second", low, high)
+	}
+}
