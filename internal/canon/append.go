@@ -5,21 +5,39 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"sync"
 )
 
-// Append appends the RFC 8785 form of v to dst. It panics on what is no value:
-// another Go type, NaN or an infinity. Strings must be valid UTF-8, as those
-// that Decode makes are.
+// Append appends the RFC 8785 form of v to dst; a nil dst gives a slice of just
+// that size. It panics on what is no value: another Go type, NaN or an infinity.
+// Strings must be valid UTF-8, as those that Decode makes are.
 func Append(dst []byte, v any) []byte {
-	a := appender{dst: dst}
+	const maxKept = 1 << 20
+	a := appenders.Get().(*appender) //nolint:forcetypeassert // the pool holds nothing else
+	scratch := a.dst
+	if dst != nil {
+		a.dst = dst
+	}
 	a.value(v)
-	return a.dst
+	written := a.dst
+	if dst == nil {
+		scratch, written = a.dst[:0], slices.Clone(a.dst)
+	}
+	a.dst = scratch
+	if cap(scratch) <= maxKept {
+		appenders.Put(a)
+	}
+	return written
 }
 
+// appender writes values. The keys it holds are cleared, so that one in the
+// pool keeps no document alive.
 type appender struct {
 	dst  []byte
 	keys []string // of the objects being written, the innermost last
 }
+
+var appenders = sync.Pool{New: func() any { return new(appender) }}
 
 func (a *appender) value(v any) {
 	switch v := v.(type) {
@@ -68,6 +86,7 @@ func (a *appender) object(object map[string]any) {
 		a.value(object[key])
 	}
 	a.dst = append(a.dst, '}')
+	clear(a.keys[base:])
 	a.keys = a.keys[:base]
 }
 

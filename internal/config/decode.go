@@ -55,7 +55,12 @@ func (l Limits) Check(doc Document) error {
 		return Errorf(KindTooLarge, "the document is nested too deep").Over(MaxNesting, int64(size.depth))
 	case size.values > MaxValues:
 		return Errorf(KindTooLarge, "the document has too many values").Over(MaxValues, int64(size.values))
-	case len(doc.canonical) > l.bytes():
+	}
+	return l.checkBytes(doc)
+}
+
+func (l Limits) checkBytes(doc Document) error {
+	if len(doc.canonical) > l.bytes() {
 		return Errorf(KindTooLarge, "the document has too many bytes").Over(int64(l.bytes()), int64(len(doc.canonical)))
 	}
 	return nil
@@ -100,7 +105,14 @@ func Decode(format Format, text []byte, limits Limits) (Document, error) {
 	if err != nil {
 		return Document{}, err
 	}
-	return limits.document(root)
+	if format == TOML {
+		return limits.document(root)
+	}
+	doc := NewDocument(root) // depth and values were counted while they were read
+	if err := limits.checkBytes(doc); err != nil {
+		return Document{}, err
+	}
+	return doc, nil
 }
 
 func decodeObject(format Format, text []byte, limits Limits) (map[string]any, error) {
