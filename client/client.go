@@ -100,20 +100,32 @@ func parseAddress(address string) (*url.URL, error) {
 // transport is the HTTP client to send through: never the caller's own, which
 // others may be using with settings of theirs.
 func (c *Client) transport() (*http.Client, error) {
-	h := http.Client{}
+	var h http.Client
 	switch {
 	case c.http != nil && c.roots != nil:
 		return nil, errors.New("roots are given beside an HTTP client; set them in the TLS settings of its transport")
 	case c.http != nil:
 		h = *c.http
-	case c.roots != nil:
-		t := http.DefaultTransport.(*http.Transport).Clone()
-		t.TLSClientConfig = &tls.Config{RootCAs: c.roots, MinVersion: tls.VersionTLS12}
-		h.Transport = t
+	default:
+		h.Transport = newTransport(c.roots)
 	}
 	h.Timeout = 0
 	h.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &h, nil
+}
+
+// newTransport is Go's usual one, with as many idle connections to the one
+// server as Go would keep to all.
+func newTransport(roots *x509.CertPool) *http.Transport {
+	t := &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true}
+	if usual, ok := http.DefaultTransport.(*http.Transport); ok {
+		t = usual.Clone()
+	}
+	t.MaxIdleConnsPerHost = t.MaxIdleConns
+	if roots != nil {
+		t.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	}
+	return t
 }
 
 // Address is the server's address.
@@ -149,5 +161,5 @@ func fullJitter(d time.Duration) time.Duration {
 	if d <= 0 {
 		return 0
 	}
-	return rand.N(d)
+	return rand.N(d) //nolint:gosec // nobody gains by guessing a wait
 }

@@ -372,10 +372,17 @@ func TestTokenSourceIsAskedEachTime(t *testing.T) {
 	if got := r.last.header.Get("User-Agent"); got != "gateway/1.2" {
 		t.Errorf("User-Agent %q", got)
 	}
-	if err := os.Remove(file); err != nil {
+	if err := os.WriteFile(file, []byte("key\x00pasted"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	_, err := r.Version(t.Context())
+	if wantError(t, err, "Authorization", "cannot be sent"); strings.Contains(err.Error(), "pasted") {
+		t.Errorf("the error shows the token: %v", err)
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	_, err = r.Version(t.Context())
 	wantError(t, err, "the token cannot be read")
 }
 

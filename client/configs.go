@@ -108,7 +108,7 @@ func (c *Client) Configs(ctx context.Context, environment string, list List) (*a
 	if err != nil {
 		return nil, err
 	}
-	list.Page.apply(r)
+	list.apply(r)
 	return call[api.ConfigList](ctx, c, r.set("prefix", list.Prefix).set("glob", list.Glob))
 }
 
@@ -163,7 +163,7 @@ func (c *Client) History(ctx context.Context, environment, path string, query Hi
 	if err != nil {
 		return nil, err
 	}
-	query.Page.apply(r)
+	query.apply(r)
 	return call[api.History](ctx, c, r.setBool("effective", query.Effective))
 }
 

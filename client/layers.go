@@ -2,7 +2,7 @@ package client
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"net/http"
 
 	"github.com/llm-devops/llm-config-manager/api"
@@ -53,7 +53,7 @@ func (c *Client) writeLayer(ctx context.Context, method, environment, path strin
 	switch {
 	case w.IfVersion == nil:
 	case *w.IfVersion == 0 && method == http.MethodDelete:
-		return nil, fmt.Errorf("a layer that is not there (IfVersion 0) cannot be deleted")
+		return nil, errors.New("a layer that is not there (IfVersion 0) cannot be deleted")
 	case *w.IfVersion == 0:
 		r.header.Set("If-None-Match", "*")
 	default:

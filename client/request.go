@@ -173,11 +173,26 @@ func (c *Client) send(ctx context.Context, r *request) (*http.Response, error) {
 	if err := c.authorize(q); err != nil {
 		return nil, err
 	}
+	if err := checkHeader(q.Header); err != nil {
+		return nil, err
+	}
 	response, err := c.http.Do(q)
 	if err != nil {
 		return nil, c.networkFailure(ctx, err)
 	}
 	return response, nil
+}
+
+// checkHeader refuses what cannot be sent, without showing it: it may be a token.
+func checkHeader(h http.Header) error {
+	for name, values := range h {
+		for _, value := range values {
+			if strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r > '~' }) {
+				return fmt.Errorf("the value for the header %s holds a character that cannot be sent; check where it comes from", name)
+			}
+		}
+	}
+	return nil
 }
 
 // networkFailure prefers why the context ended over how the network noticed.

@@ -49,7 +49,7 @@ const concurrentLoads = 8
 
 // OpenStore loads the documents at these paths of an environment, and follows
 // their changes until Close. It answers when all of them are loaded; an error
-// names every one that cannot be.
+// names every one that cannot be. The context bounds the loading alone.
 func OpenStore(ctx context.Context, c *Client, o StoreOptions, paths ...string) (*Store, error) {
 	if o.Environment == "" {
 		return nil, errors.New("no environment is given; name one in StoreOptions")
@@ -74,7 +74,7 @@ func OpenStore(ctx context.Context, c *Client, o StoreOptions, paths ...string) 
 		return nil, err
 	}
 	s.alive()
-	s.start(o)
+	s.start(context.WithoutCancel(ctx), o)
 	return s, nil
 }
 
@@ -91,7 +91,7 @@ func (s *Store) load(ctx context.Context) error {
 				return
 			}
 			revisions[i] = d.Revision
-			s.documents[path].install(d)
+			_, errs[i] = s.documents[path].install(d)
 		})
 	}
 	wg.Wait()
@@ -102,8 +102,8 @@ func (s *Store) load(ctx context.Context) error {
 	return nil
 }
 
-func (s *Store) start(o StoreOptions) {
-	ctx, cancel := context.WithCancel(context.Background())
+func (s *Store) start(ctx context.Context, o StoreOptions) {
+	ctx, cancel := context.WithCancel(ctx)
 	s.stop = cancel
 	if o.OnStatus != nil {
 		s.onStatus = newNotifier(s.closed, func() { o.OnStatus(s.Status()) })

@@ -22,23 +22,22 @@ type chat struct {
 	Limit int    `json:"limit"`
 }
 
-// inStore runs a test against a store of gateway/chat, in time of its own.
-func inStore(t *testing.T, test func(t *testing.T, f *fakeServer, s *Store, v *Value[chat])) {
+// newStore is a connected store of gateway/chat, for use within synctest.
+func newStore(t *testing.T) (*fakeServer, *Store, *Value[chat]) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		f := newFake(t, map[string]string{chatPath: `{"limit":1,"model":"a"}`})
-		s := f.openStore(chatPath)
-		v, err := Bind[chat](s, chatPath)
-		if err != nil {
-			t.Fatal(err)
-		}
-		synctest.Wait()
-		test(t, f, s, v)
-	})
+	f := newFake(t, map[string]string{chatPath: `{"limit":1,"model":"a"}`})
+	s := f.openStore(chatPath)
+	v, err := Bind[chat](s, chatPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Wait()
+	return f, s, v
 }
 
 func TestStoreFollowsChanges(t *testing.T) {
-	inStore(t, func(t *testing.T, f *fakeServer, s *Store, v *Value[chat]) {
+	synctest.Test(t, func(t *testing.T) {
+		f, s, v := newStore(t)
 		if got := *v.Get(); got != (chat{"a", 1}) {
 			t.Fatalf("loaded %+v", got)
 		}
@@ -62,7 +61,8 @@ func TestStoreFollowsChanges(t *testing.T) {
 }
 
 func TestStoreProgressMovesRevision(t *testing.T) {
-	inStore(t, func(t *testing.T, f *fakeServer, s *Store, _ *Value[chat]) {
+	synctest.Test(t, func(t *testing.T) {
+		f, s, _ := newStore(t)
 		f.send(40, progressEvent(40))
 		f.wait(s, 40)
 		f.endStreams()
@@ -104,7 +104,8 @@ func TestOpenStoreRefuses(t *testing.T) {
 }
 
 func TestStoreServesOnWhileServerIsAway(t *testing.T) {
-	inStore(t, func(t *testing.T, f *fakeServer, s *Store, v *Value[chat]) {
+	synctest.Test(t, func(t *testing.T) {
+		f, s, v := newStore(t)
 		f.goAway()
 		left := time.Now()
 		pass(10 * time.Minute)
@@ -130,7 +131,8 @@ func TestStoreServesOnWhileServerIsAway(t *testing.T) {
 }
 
 func TestStoreBackoffGrowsAndStartsAnew(t *testing.T) {
-	inStore(t, func(t *testing.T, f *fakeServer, _ *Store, _ *Value[chat]) {
+	synctest.Test(t, func(t *testing.T) {
+		f, _, _ := newStore(t)
 		began := time.Now()
 		var tries []time.Duration
 		f.setOnWatch(func(w http.ResponseWriter, _ *http.Request) bool {
@@ -140,18 +142,15 @@ func TestStoreBackoffGrowsAndStartsAnew(t *testing.T) {
 		})
 		f.endStreams()
 		pass(time.Minute)
-		want := []time.Duration{100, 300, 700, 1500, 3100, 6300, 12700, 22700, 32700, 42700}
-		for i := range want {
-			want[i] *= time.Millisecond
-		}
-		if !slices.Equal(tries, want) {
-			t.Errorf("tried after %v, want %v", tries, want)
+		if got, want := fmt.Sprint(tries), "[100ms 300ms 700ms 1.5s 3.1s 6.3s 12.7s 22.7s 32.7s 42.7s]"; got != want {
+			t.Errorf("tried after %s, want %s", got, want)
 		}
 	})
 }
 
 func TestStoreIgnoresWhatIsNotNewer(t *testing.T) {
-	inStore(t, func(t *testing.T, f *fakeServer, s *Store, v *Value[chat]) {
+	synctest.Test(t, func(t *testing.T) {
+		f, s, v := newStore(t)
 		revision := f.put(map[string]string{chatPath: `{"limit":2,"model":"b"}`})
 		f.wait(s, revision)
 		old := map[string]string{chatPath: `{"limit":1,"model":"a"}`}
@@ -170,7 +169,8 @@ func TestStoreIgnoresWhatIsNotNewer(t *testing.T) {
 }
 
 func TestStoreRefusesServerThatIsBehind(t *testing.T) {
-	inStore(t, func(t *testing.T, f *fakeServer, s *Store, v *Value[chat]) {
+	synctest.Test(t, func(t *testing.T) {
+		f, s, v := newStore(t)
 		revision := f.put(map[string]string{chatPath: `{"limit":2,"model":"b"}`})
 		f.wait(s, revision)
 		f.setOnWatch(func(w http.ResponseWriter, _ *http.Request) bool {
@@ -199,7 +199,8 @@ func TestStoreRefusesServerThatIsBehind(t *testing.T) {
 }
 
 func TestStoreSurvivesStreamCutWithinEvent(t *testing.T) {
-	inStore(t, func(t *testing.T, f *fakeServer, s *Store, v *Value[chat]) {
+	synctest.Test(t, func(t *testing.T) {
+		f, s, v := newStore(t)
 		revision := f.setQuietly(chatPath, `{"limit":2,"model":"b"}`)
 		whole := changeEvent(revision, map[string]string{chatPath: `{"limit":2,"model":"b"}`})
 		for cut := range len(whole) {
@@ -227,7 +228,8 @@ func TestStoreSurvivesStreamCutWithinEvent(t *testing.T) {
 }
 
 func TestStoreRereadsOnReset(t *testing.T) {
-	inStore(t, func(t *testing.T, f *fakeServer, s *Store, v *Value[chat]) {
+	synctest.Test(t, func(t *testing.T) {
+		f, s, v := newStore(t)
 		f.setQuietly(chatPath, `{"limit":2,"model":"b"}`)
 		f.send(11, resetEvent(11))
 		f.wait(s, 11)
@@ -243,7 +245,8 @@ func TestStoreRereadsOnReset(t *testing.T) {
 }
 
 func TestStoreRereadsAfterHugeEvent(t *testing.T) {
-	inStore(t, func(t *testing.T, f *fakeServer, s *Store, v *Value[chat]) {
+	synctest.Test(t, func(t *testing.T) {
+		f, s, v := newStore(t)
 		f.setQuietly(chatPath, `{"limit":2,"model":"b"}`)
 		f.send(11, "event: change\nid: 11\ndata: "+strings.Repeat("x", maxEvent)+"\n\n")
 		f.wait(s, 11)
@@ -254,7 +257,8 @@ func TestStoreRereadsAfterHugeEvent(t *testing.T) {
 }
 
 func TestStoreReadsWhatComesWithoutDocument(t *testing.T) {
-	inStore(t, func(t *testing.T, f *fakeServer, s *Store, v *Value[chat]) {
+	synctest.Test(t, func(t *testing.T) {
+		f, s, v := newStore(t)
 		next := `{"limit":2,"model":"b"}`
 		failing := true
 		f.setOnRead(func(w http.ResponseWriter, _ *http.Request, _ string) bool {
@@ -288,7 +292,8 @@ func TestStoreReadsWhatComesWithoutDocument(t *testing.T) {
 }
 
 func TestStoreChecksDigests(t *testing.T) {
-	inStore(t, func(t *testing.T, f *fakeServer, s *Store, v *Value[chat]) {
+	synctest.Test(t, func(t *testing.T) {
+		f, s, v := newStore(t)
 		good, bad := `{"limit":2,"model":"b"}`, `{"limit":2,"model":"x"}`
 		revision := f.setQuietly(chatPath, good)
 		f.send(revision, strings.Replace(changeEvent(revision, map[string]string{chatPath: good}), `"model":"b"`, `"model":"x"`, 1))
@@ -315,7 +320,8 @@ func TestStoreChecksDigests(t *testing.T) {
 }
 
 func TestStoreKeepsDeletedDocument(t *testing.T) {
-	inStore(t, func(t *testing.T, f *fakeServer, s *Store, v *Value[chat]) {
+	synctest.Test(t, func(t *testing.T) {
+		f, s, v := newStore(t)
 		f.wait(s, f.put(map[string]string{chatPath: ""}))
 		status := s.Status()
 		wantError(t, status.LastError, chatPath, "was deleted at revision 11")
@@ -338,7 +344,8 @@ func TestStoreKeepsDeletedDocument(t *testing.T) {
 }
 
 func TestStoreMissesDocumentOnReread(t *testing.T) {
-	inStore(t, func(t *testing.T, f *fakeServer, s *Store, v *Value[chat]) {
+	synctest.Test(t, func(t *testing.T) {
+		f, s, v := newStore(t)
 		f.setQuietly(chatPath, "")
 		f.send(11, resetEvent(11))
 		f.wait(s, 11)
@@ -355,7 +362,8 @@ func TestStoreMissesDocumentOnReread(t *testing.T) {
 }
 
 func TestStoreWaitsForWhatIsWantedAfterMiss(t *testing.T) {
-	inStore(t, func(t *testing.T, f *fakeServer, s *Store, v *Value[chat]) {
+	synctest.Test(t, func(t *testing.T) {
+		f, s, v := newStore(t)
 		f.setQuietly(chatPath, "")
 		f.send(11, resetEvent(11))
 		f.wait(s, 11)
@@ -371,7 +379,8 @@ func TestStoreWaitsForWhatIsWantedAfterMiss(t *testing.T) {
 }
 
 func TestStoreKeepsValueThatDoesNotDecode(t *testing.T) {
-	inStore(t, func(t *testing.T, f *fakeServer, s *Store, v *Value[chat]) {
+	synctest.Test(t, func(t *testing.T) {
+		f, s, v := newStore(t)
 		before := v.Get()
 		f.wait(s, f.put(map[string]string{chatPath: `{"limit":"many","model":"b"}`}))
 		if v.Get() != before || *before != (chat{"a", 1}) || v.Revision() != 10 {
@@ -388,7 +397,8 @@ func TestStoreKeepsValueThatDoesNotDecode(t *testing.T) {
 }
 
 func TestBindRefuses(t *testing.T) {
-	inStore(t, func(t *testing.T, f *fakeServer, s *Store, _ *Value[chat]) {
+	synctest.Test(t, func(t *testing.T) {
+		f, s, _ := newStore(t)
 		_, err := Bind[chat](s, "gateway/other")
 		wantError(t, err, `does not hold "gateway/other"`, "OpenStore")
 		_, err = Bind[[]int](s, chatPath)
@@ -410,7 +420,8 @@ func TestBindRefuses(t *testing.T) {
 }
 
 func TestStoreGivesUpSilentStream(t *testing.T) {
-	inStore(t, func(t *testing.T, f *fakeServer, s *Store, _ *Value[chat]) {
+	synctest.Test(t, func(t *testing.T) {
+		f, s, _ := newStore(t)
 		f.setOnWatch(func(w http.ResponseWriter, r *http.Request) bool {
 			startStream(w)
 			<-r.Context().Done()
@@ -442,7 +453,8 @@ func TestStoreGivesUpSilentStream(t *testing.T) {
 }
 
 func TestStoreLivesOnComments(t *testing.T) {
-	inStore(t, func(t *testing.T, f *fakeServer, s *Store, _ *Value[chat]) {
+	synctest.Test(t, func(t *testing.T) {
+		f, s, _ := newStore(t)
 		pass(time.Hour)
 		if status := s.Status(); len(f.watches()) != 1 || !status.Connected || time.Since(status.LastSeen) > 15*time.Second {
 			t.Errorf("%d watches, status %+v", len(f.watches()), status)
@@ -452,7 +464,8 @@ func TestStoreLivesOnComments(t *testing.T) {
 
 func TestStoreAsksSlowlyWhenRefused(t *testing.T) {
 	for _, code := range []api.Code{api.CodeUnauthenticated, api.CodeForbidden, api.CodeNotFound} {
-		inStore(t, func(t *testing.T, f *fakeServer, s *Store, v *Value[chat]) {
+		synctest.Test(t, func(t *testing.T) {
+			f, s, v := newStore(t)
 			f.setOnWatch(func(w http.ResponseWriter, _ *http.Request) bool {
 				problem(w, code, "no more")
 				return true
@@ -472,7 +485,8 @@ func TestStoreAsksSlowlyWhenRefused(t *testing.T) {
 }
 
 func TestStoreHonoursRetry(t *testing.T) {
-	inStore(t, func(t *testing.T, f *fakeServer, _ *Store, _ *Value[chat]) {
+	synctest.Test(t, func(t *testing.T) {
+		f, _, _ := newStore(t)
 		var at []time.Time
 		f.setOnWatch(func(w http.ResponseWriter, _ *http.Request) bool {
 			at = append(at, time.Now())
@@ -531,7 +545,8 @@ func TestStoreTellsStatus(t *testing.T) {
 }
 
 func TestStoreClose(t *testing.T) {
-	inStore(t, func(t *testing.T, f *fakeServer, s *Store, v *Value[chat]) {
+	synctest.Test(t, func(t *testing.T) {
+		f, s, v := newStore(t)
 		waiting := make(chan error)
 		go func() { waiting <- s.Wait(t.Context(), 99) }()
 		synctest.Wait()

@@ -14,7 +14,8 @@ import (
 )
 
 func TestOnChangeTellsOldAndNew(t *testing.T) {
-	inStore(t, func(t *testing.T, f *fakeServer, s *Store, v *Value[chat]) {
+	synctest.Test(t, func(t *testing.T) {
+		f, s, v := newStore(t)
 		var told []string
 		v.OnChange(func(old, updated *chat) {
 			told = append(told, fmt.Sprintf("%s→%s", old.Model, updated.Model))
@@ -35,7 +36,8 @@ func TestOnChangeTellsOldAndNew(t *testing.T) {
 }
 
 func TestOnChangeSlowCallback(t *testing.T) {
-	inStore(t, func(t *testing.T, f *fakeServer, s *Store, v *Value[chat]) {
+	synctest.Test(t, func(t *testing.T) {
+		f, s, v := newStore(t)
 		var told []int
 		release := make(chan struct{})
 		v.OnChange(func(old, updated *chat) {
@@ -57,7 +59,8 @@ func TestOnChangeSlowCallback(t *testing.T) {
 }
 
 func TestOnChangeUnregister(t *testing.T) {
-	inStore(t, func(t *testing.T, f *fakeServer, s *Store, v *Value[chat]) {
+	synctest.Test(t, func(t *testing.T) {
+		f, s, v := newStore(t)
 		var first, second int
 		var leave func()
 		leave = v.OnChange(func(_, _ *chat) { first++; leave() }) // also from within
@@ -73,7 +76,8 @@ func TestOnChangeUnregister(t *testing.T) {
 }
 
 func TestGetAllocatesNothing(t *testing.T) {
-	inStore(t, func(t *testing.T, _ *fakeServer, s *Store, v *Value[chat]) {
+	synctest.Test(t, func(t *testing.T) {
+		_, s, v := newStore(t)
 		var total int
 		if n := testing.AllocsPerRun(1000, func() { total += v.Get().Limit }); n != 0 {
 			t.Errorf("Get allocates %v times", n)
@@ -155,6 +159,7 @@ func TestStoreConverges(t *testing.T) {
 }
 
 func readForwardOnly(t *testing.T, v *Value[chat], stop chan struct{}) {
+	t.Helper()
 	for last := 0; ; {
 		select {
 		case <-stop:

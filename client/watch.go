@@ -170,7 +170,7 @@ func (f *follower) open(ctx context.Context) (io.ReadCloser, error) {
 // tell hands an event on, unless it is not news.
 func (f *follower) tell(e Event, yield func(Event) bool) (ok bool, err error) {
 	if e.Kind == api.EventReset && e.Revision < f.query.After {
-		return false, fmt.Errorf("%s is behind: it is at revision %d and this client at %d; its store may have been restored from a backup",
+		return false, fmt.Errorf("%s is behind: it is at revision %d and this client at %d; if its store was restored from a backup, restart this program to go on from there",
 			f.client.Address(), e.Revision, f.query.After)
 	}
 	if e.Kind == "" || e.Kind != api.EventReset && e.Revision <= f.query.After {
