@@ -54,7 +54,7 @@ type request struct {
 }
 
 func startWriter(path string, clock func() time.Time) (*writer, error) {
-	c, err := openConn(dsn(path, "synchronous(FULL)", "cache_size(-65536)", "wal_autocheckpoint(8192)", "secure_delete(ON)"))
+	c, err := openConn(dsn(path, "synchronous(FULL)", "cache_size(-8192)", "wal_autocheckpoint(8192)", "secure_delete(ON)"))
 	if err != nil {
 		return nil, err
 	}
