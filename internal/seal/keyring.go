@@ -59,8 +59,8 @@ type Keyring struct {
 	loads   singleflight.Group // one at a time per tenant id
 	tenants *otter.Cache[config.TenantID, *tenant]
 
-	mu       sync.Mutex
-	destroys uint64 // keys destroyed by this process; a load that saw one happen is not kept
+	mu      sync.Mutex
+	forgets uint64 // calls of forget; a load that saw one happen is not kept
 }
 
 // OpenKeyring begins to use a key store and a database, founding them with
@@ -173,15 +173,20 @@ func (k *Keyring) Destroy(ctx context.Context, id config.TenantID) error {
 	if id == (config.TenantID{}) {
 		return config.Errorf(config.KindForbidden, "the server's own key is never destroyed")
 	}
-	if err := k.keys.DestroyTenantKey(ctx, id); err != nil {
+	err := k.keys.DestroyTenantKey(ctx, id)
+	k.forget(id)
+	if err != nil {
 		return unavailable(err, "the key of tenant %s could not be destroyed", id)
 	}
+	return nil
+}
+
+func (k *Keyring) forget(id config.TenantID) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.destroys++
+	k.forgets++
 	k.loads.Forget(string(id[:]))
 	k.tenants.Invalidate(id)
-	return nil
 }
 
 func (k *Keyring) random(b []byte) error {

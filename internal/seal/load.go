@@ -38,6 +38,10 @@ func (k *Keyring) tenant(ctx context.Context, id config.TenantID) (*tenant, erro
 	if t, ok := k.tenants.GetIfPresent(id); ok {
 		return t, nil
 	}
+	return k.loadOnce(ctx, id)
+}
+
+func (k *Keyring) loadOnce(ctx context.Context, id config.TenantID) (*tenant, error) {
 	t, err := fly(ctx, &k.loads, string(id[:]), func(ctx context.Context) (any, error) {
 		return k.load(ctx, id)
 	})
@@ -48,27 +52,27 @@ func (k *Keyring) tenant(ctx context.Context, id config.TenantID) (*tenant, erro
 }
 
 // load reads a tenant's keys and keeps them in memory, unless a key was
-// destroyed meanwhile: then it might be this one, and is read again.
+// destroyed meanwhile: it might be this one, and is read again.
 func (k *Keyring) load(ctx context.Context, id config.TenantID) (*tenant, error) {
 	for {
 		k.mu.Lock()
-		destroys := k.destroys
+		forgets := k.forgets
 		k.mu.Unlock()
 		t, err := k.read(ctx, id)
 		if err != nil {
 			return nil, err
 		}
-		if k.keep(t, destroys) {
+		if k.keep(t, forgets) {
 			return t, nil
 		}
 		t.wipe()
 	}
 }
 
-func (k *Keyring) keep(t *tenant, destroys uint64) bool {
+func (k *Keyring) keep(t *tenant, forgets uint64) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.destroys != destroys {
+	if k.forgets != forgets {
 		return false
 	}
 	k.tenants.Set(t.id, t)

@@ -104,7 +104,12 @@ func appendAssociated(b []byte, at Place, epoch uint32) []byte {
 
 func broken(at Place) error { return fmt.Errorf("%w: %s", ErrSealBroken, at) }
 
+// unavailable says that a keeper or a store failed; what is a verdict of
+// theirs already is passed on as it is.
 func unavailable(cause error, format string, args ...any) error {
+	if config.KindOf(cause) != config.KindInternal {
+		return cause
+	}
 	e := config.Errorf(config.KindUnavailable, format, args...)
 	e.Cause = cause
 	return e
