@@ -89,6 +89,16 @@ func TestAppendVectors(t *testing.T) {
 	}
 }
 
+func TestAppenderLetsKeysGo(t *testing.T) {
+	var a appender
+	a.value(map[string]any{"a": map[string]any{"b": 1.0, "c": 2.0}, "d": nil})
+	for _, key := range a.keys[:cap(a.keys)] {
+		if key != "" {
+			t.Errorf("%q is kept", key)
+		}
+	}
+}
+
 func TestKeysAreSortedByCodeUnits(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		key := rapid.StringOf(rapid.SampledFrom([]rune("ab€\uD7FF\uE000\uFB33\uFFFD\U00010000😀\U0010FFFD")))

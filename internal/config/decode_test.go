@@ -225,7 +225,7 @@ func TestDecodeYAMLRefuses(t *testing.T) {
 
 func TestDecodeYAMLBombs(t *testing.T) {
 	var laughs strings.Builder
-	laughs.WriteString("a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n")
+	laughs.WriteString("a0: &a0 [1,1,1,1,1,1,1,1,1,1]\n")
 	for i := range 12 {
 		fmt.Fprintf(&laughs, "a%d: &a%d [%s*a%d]\n", i+1, i+1, strings.Repeat(fmt.Sprintf("*a%d,", i), 9), i)
 	}
@@ -245,6 +245,8 @@ func TestDecodeYAMLBombs(t *testing.T) {
 		var e *Error
 		if !errors.As(err, &e) || e.Kind != KindTooLarge || e.Limit == 0 || e.Actual <= e.Limit {
 			t.Errorf("%s: got %+v", name, err)
+		} else if strings.Contains(name, "alias") && !strings.HasPrefix(e.Message, "line ") {
+			t.Errorf("%s: not refused while it was read: %s", name, e.Message)
 		}
 	}
 }
@@ -297,6 +299,8 @@ func TestDecodeTOMLRefuses(t *testing.T) {
 		{"a = 1979-05-27T07:32:00Z", "/a", "a date or time"}, {"a = 1979-05-27 07:32:00", "/a", "a date or time"}, {"a = 1979-05-27", "/a", "a date or time"}, {"[[a]]\nb = [07:32:00]", "/a/0/b/0", "a date or time"},
 		{"a = 1\nb = [1, 9007199254740993]", "", "line 2, column 9: a number that its nearest double"}, {"a = 9_007_199_254_740_993", "", "line 1, column 5"}, {"a = +0.1000000000000000055511151231257827", "", "nearest double"},
 		{"a = 0x20000000000001", "/a", "nearest double"}, {"a = 1e400", "", "nearest double"}, {"a = 10000000000000000000", "", "out of range"}, {"a = {b = [3.14159265358979323846]}", "", "column 11"},
+		{"a = '''x''''\nb = 9007199254740993", "", "line 2, column 5"}, {"a = \"\"\"x\"\"\"\"\"\nb = 9007199254740993", "", "line 2, column 5"}, {"a = 'x\\'\nb = 9007199254740993", "", "line 2, column 5"},
+		{"a = \"\\\"\"\nb = 9007199254740993", "", "line 2, column 5"}, {"a = [{b = \"]}\"},\n9007199254740993]", "", "line 2, column 1"},
 		{"a = hunter2", "", "line 1"}, {"a = 1979-13-hunter", "", "line 1"}, {"a = 1.hunter", "", "line 1"}, {"a = \"hunter\\q\"", "", "line 1"}, {"a = 0hunter", "", "line 1"}, {"a = 'hunter", "", "line 1"}, {"a = \"hunter\nb = 1", "", "line 1"},
 		{"a", "", "line 1"}, {"= 1", "", "line 1"}, {"a = ", "", "line 1"}, {"a = ]", "", "line 1"}, {"a = 1 b = 2", "", "line 1"}, {"[a", "", "line 1"}, {"a = [1", "", "line 1"}, {"a = {", "", "line 1"}, {"a = \"\\", "", "not TOML"},
 		{"a = \"\\uD800\"", "", "line 1"}, {"a = \"\\uFFFF\"", "/a", "noncharacter"}, {"\"\\uFFFF\" = 1", "", "a key holds"}, {"a = \"\xff\"", "", "line 1: invalid UTF-8"},
@@ -328,6 +332,11 @@ func TestDecodeTOMLBombs(t *testing.T) {
 	}
 	// Dots and brackets that follow each other do not add up.
 	mustDecode(t, TOML, strings.Repeat("[[a.b.c]]\nd.e.f = [{g.h = 1}, {g.h = 1}, {g.h = [1.5, 2.5]}]\n", 100))
+	members := make([]string, 100)
+	for i := range members {
+		members[i] = fmt.Sprintf("b%d.c = %d", i, i)
+	}
+	mustDecode(t, TOML, "a = {"+strings.Join(members, ", ")+"}")
 	header := strings.Repeat("a.", 60) + "a"
 	if _, err := Decode(TOML, []byte("["+header+"]\n"+header+" = 1"), Limits{}); KindOf(err) != KindTooLarge {
 		t.Errorf("a header and a key: %v", err)

@@ -245,6 +245,9 @@ func TestLongKeysInYAML(t *testing.T) {
 	if back := mustDecode(t, YAML, string(text)); back.Digest() != doc.Digest() {
 		t.Errorf("got %s", text)
 	}
+	if n := bytes.Count(text, []byte("? ")); n != 2 { // readers need not look further than 1024 characters for a colon
+		t.Errorf("%d keys are announced, want 2", n)
+	}
 }
 
 var texts = rapid.OneOf(

@@ -83,6 +83,16 @@ func TestKeySet(t *testing.T) {
 	}
 }
 
+func TestKeySetLeavesSpareRoomAlone(t *testing.T) {
+	array := append(make([]any, 0, 8), 1.0, 2.0)
+	doc := NewDocument(map[string]any{"a": array})
+	for _, key := range []string{"a.0", "a.2"} {
+		if _, err := mustKey(t, key).Set(doc, "new"); err != nil || array[0] != 1.0 || array[:3][2] != nil {
+			t.Errorf("%s: the document's array is %v, %v", key, array[:3], err)
+		}
+	}
+}
+
 func TestKeyUnset(t *testing.T) {
 	for _, c := range []struct {
 		doc, key, want string

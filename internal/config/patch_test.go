@@ -106,6 +106,7 @@ func TestJSONPatch(t *testing.T) {
 		{`{"a":{"b":1}}`, `[{"op":"add","path":"/a/b","value":2}]`, `{"a":{"b":2}}`},
 		{`{"a":{"0":1}}`, `[{"op":"remove","path":"/a/0"}]`, `{"a":{}}`},
 		{`{"a":1}`, `[{"op":"move","from":"/a","path":"/a"}]`, `{"a":1}`},
+		{`{"a":1}`, `[{"op":"move","from":"/a","path":"/ab"}]`, `{"ab":1}`},
 		{`{"a":{"x":1}}`, `[{"op":"copy","from":"/a","path":"/b"},{"op":"add","path":"/b/y","value":2}]`, `{"a":{"x":1},"b":{"x":1,"y":2}}`},
 		{`{"a":{}}`, `[{"op":"copy","from":"","path":"/a/a"}]`, `{"a":{"a":{"a":{}}}}`},
 		{`{"a":[{"b":null}]}`, `[{"op":"test","path":"/a","value":[{"b":null}]}]`, `{"a":[{"b":null}]}`},

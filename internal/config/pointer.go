@@ -19,15 +19,10 @@ func ParsePointer(text string) (Pointer, error) {
 	}
 	tokens := strings.Split(text[1:], "/")
 	for i, token := range tokens {
-		for j := strings.IndexByte(token, '~'); j >= 0; {
-			if j+1 == len(token) || token[j+1] != '0' && token[j+1] != '1' {
+		for j := range len(token) {
+			if token[j] == '~' && (j+1 == len(token) || token[j+1] != '0' && token[j+1] != '1') {
 				return Pointer{}, pointerError("in a JSON pointer ~ is followed by 0 or 1")
 			}
-			next := strings.IndexByte(token[j+1:], '~')
-			if next < 0 {
-				break
-			}
-			j += 1 + next
 		}
 		tokens[i] = unescapeToken.Replace(token)
 	}

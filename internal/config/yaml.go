@@ -69,7 +69,7 @@ func yamlFault(err error) *Error {
 		return Errorf(KindInvalidDocument, "this is not YAML")
 	}
 	if strings.HasPrefix(e.Message, "exceeded max depth") {
-		return Errorf(KindTooLarge, "the document is nested too deep").Over(MaxNesting, 2*MaxNesting)
+		return Errorf(KindTooLarge, "the document is nested too deep").Over(MaxNesting, 2*MaxNesting+1)
 	}
 	reason := withoutQuotes(e.Message)
 	if e.Mark.Line < 1 {
