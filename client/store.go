@@ -242,7 +242,7 @@ func (s *Store) reread(ctx context.Context, d *localCopy, atLeast int64) {
 }
 
 func (s *Store) refresh(ctx context.Context, d *localCopy) {
-	for failures := 0; ; {
+	for failures := 1; ; failures++ {
 		atLeast, needed := d.wanted()
 		if !needed {
 			s.progress()
@@ -250,14 +250,12 @@ func (s *Store) refresh(ctx context.Context, d *localCopy) {
 		}
 		next, err := s.read(ctx, d.path, atLeast)
 		if err == nil {
-			failures = 0
 			s.install(d, next)
 			continue
 		}
 		if ctx.Err() != nil {
 			return
 		}
-		failures++
 		d.failed(err, atLeast)
 		s.report(fmt.Errorf("document %s: %w", d.path, err))
 		s.progress()

@@ -230,6 +230,12 @@ func TestStoreSurvivesStreamCutWithinEvent(t *testing.T) {
 func TestStoreRereadsOnReset(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, s, v := newStore(t)
+		before := v.Get()
+		f.send(10, resetEvent(10))
+		synctest.Wait()
+		if v.Get() != before {
+			t.Error("the same document is another value")
+		}
 		f.setQuietly(chatPath, `{"limit":2,"model":"b"}`)
 		f.send(11, resetEvent(11))
 		f.wait(s, 11)
@@ -240,6 +246,47 @@ func TestStoreRereadsOnReset(t *testing.T) {
 		pass(time.Second)
 		if got := f.watches(); !slices.Equal(got, []string{"10", "11"}) {
 			t.Errorf("watches resumed after %q", got)
+		}
+	})
+}
+
+// A read may be ahead of the watch, which then tells what is known already.
+func TestStoreReadsAheadOfWatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, s, v := newStore(t)
+		next := `{"limit":2,"model":"b"}`
+		for range 10 {
+			f.setQuietly(chatPath, next)
+		}
+		f.send(11, resetEvent(11))
+		f.wait(s, 11)
+		old := `{"limit":0,"model":"old"}`
+		f.send(12, changeEvent(12, map[string]string{chatPath: old}))
+		f.send(13, bareChangeEvent(13, chatPath, digestOf([]byte(old))))
+		f.send(14, changeEvent(14, map[string]string{chatPath: ""}))
+		f.wait(s, 14)
+		if v.Get().Model != "b" || f.readsOf(chatPath) != 2 || s.Status().Documents[0].Missing {
+			t.Errorf("%+v after %d reads, status %+v", *v.Get(), f.readsOf(chatPath), s.Status())
+		}
+		f.send(15, resetEvent(15))
+		f.wait(s, 15)
+		if got := f.minimums[chatPath]; !slices.Equal(got, []string{"", "11", "20"}) {
+			t.Errorf("read with min_revision %q", got)
+		}
+	})
+}
+
+func TestStoreWatchesFromOldestLoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t, map[string]string{"a": `{}`, "b": `{}`})
+		f.setOnRead(func(w http.ResponseWriter, _ *http.Request, path string) bool {
+			document(w, `{}`, map[string]int64{"a": 12, "b": 9}[path], digestOf([]byte(`{}`)))
+			return true
+		})
+		f.openStore("a", "b")
+		synctest.Wait()
+		if got := f.watches(); !slices.Equal(got, []string{"9"}) {
+			t.Errorf("watches from %q", got)
 		}
 	})
 }
@@ -490,11 +537,12 @@ func TestStoreHonoursRetry(t *testing.T) {
 		var at []time.Time
 		f.setOnWatch(func(w http.ResponseWriter, _ *http.Request) bool {
 			at = append(at, time.Now())
-			if len(at) == 1 {
+			switch len(at) {
+			case 1:
 				startStream(w)
 				fmt.Fprint(w, "retry: 7000\n\n")
-			} else if len(at) == 2 {
-				startStream(w)
+			case 2:
+				problem(w, api.CodeUnavailable, "still starting")
 			}
 			return len(at) < 3
 		})

@@ -50,10 +50,18 @@ func TestOnChangeSlowCallback(t *testing.T) {
 				t.Fatalf("limit %d behind a slow callback, want %d", v.Get().Limit, i)
 			}
 		}
-		close(release)
+		release <- struct{}{}
 		synctest.Wait()
 		if want := []int{1, 2, 2, 20}; !slices.Equal(told, want) {
 			t.Errorf("told %v, want %v", told, want)
+		}
+		for _, i := range []int{21, 20} { // there and back again is no change
+			f.wait(s, f.put(map[string]string{chatPath: fmt.Sprintf(`{"limit":%d}`, i)}))
+		}
+		close(release)
+		synctest.Wait()
+		if len(told) != 4 {
+			t.Errorf("told %v of nothing new", told[4:])
 		}
 	})
 }
@@ -61,16 +69,17 @@ func TestOnChangeSlowCallback(t *testing.T) {
 func TestOnChangeUnregister(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, s, v := newStore(t)
-		var first, second int
-		var leave func()
-		leave = v.OnChange(func(_, _ *chat) { first++; leave() }) // also from within
+		var first, second, third int
+		var leave, expel func()
+		leave = v.OnChange(func(_, _ *chat) { first++; leave(); expel() }) // from within
+		expel = v.OnChange(func(_, _ *chat) { third++ })
 		v.OnChange(func(_, _ *chat) { second++ })
 		for i := range 3 {
 			f.wait(s, f.put(map[string]string{chatPath: fmt.Sprintf(`{"limit":%d}`, i+5)}))
 			synctest.Wait()
 		}
-		if first != 1 || second != 3 {
-			t.Errorf("called %d and %d times, want 1 and 3", first, second)
+		if first != 1 || second != 3 || third != 0 {
+			t.Errorf("called %d, %d and %d times, want 1, 3 and 0", first, second, third)
 		}
 	})
 }

@@ -98,9 +98,15 @@ func TestWatchSlowReader(t *testing.T) {
 				t.Fatalf("event %d, want %d: %v", e.Revision, next, err)
 			}
 			if next++; next == 111 {
+				f.send(next, progressEvent(next))
+			}
+			if next > 111 {
 				break
 			}
 			pass(2 * silence) // the server speaks, though nobody listens
+		}
+		if n := len(f.watches()); n != 1 {
+			t.Errorf("it took %d connections", n)
 		}
 	})
 }
