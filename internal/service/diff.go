@@ -11,6 +11,7 @@ import (
 type DiffPoint struct {
 	Environment string
 	At          config.At
+	Before      bool // as it was before the newest change of any of the document's layers; At is not looked at
 }
 
 // Diff is how two points differ at a path.
@@ -48,7 +49,7 @@ func (s *Service) diffSide(ctx context.Context, who Caller, tenant string, path 
 	if err != nil {
 		return config.Document{}, DiffSide{}, err
 	}
-	n, err := s.past(ctx, state, point.Environment, path, point.At)
+	n, err := s.diffSnapshot(ctx, state, path, point)
 	if err != nil {
 		return config.Document{}, DiffSide{}, err
 	}
@@ -70,4 +71,30 @@ func (s *Service) diffSide(ctx context.Context, who Caller, tenant string, path 
 		return config.Document{}, side, err
 	}
 	return effective.Document, side, s.guardTargets(ctx, who, state, point.Environment, effective.Targets)
+}
+
+// diffSnapshot is the snapshot that a point means.
+func (s *Service) diffSnapshot(ctx context.Context, state *tenantState, path config.Path, point DiffPoint) (*snapshot, error) {
+	if !point.Before {
+		return s.past(ctx, state, point.Environment, path, point.At)
+	}
+	n, err := s.newest(ctx, state)
+	if err != nil {
+		return nil, err
+	}
+	env, err := n.tree.Named(point.Environment)
+	if err != nil {
+		return nil, err
+	}
+	if err := n.read(ctx, path); err != nil {
+		return nil, err
+	}
+	var newest config.Revision
+	for _, environment := range n.tree.Chain(env.ID) {
+		newest = max(newest, n.layer(place{environment, path}).Revision)
+	}
+	if newest == 0 {
+		return nil, noDocument(point.Environment, path)
+	}
+	return s.snapshot(ctx, state, newest-1)
 }

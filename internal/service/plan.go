@@ -16,6 +16,9 @@ const (
 	maxAffected     = 20_000 // paths whose effective documents one change can touch
 )
 
+// AnyVersion as the version that a layer must have means that there must be one.
+const AnyVersion config.Version = -1
+
 // draft is one edit as it is wanted: what the layer shall be, given what it is.
 type draft struct {
 	at        place
@@ -108,7 +111,7 @@ func (p *plan) precondition(d draft, now layer) error {
 	if now.doc.Exists() {
 		current = now.Version
 	}
-	if current == *d.ifVersion {
+	if current == *d.ifVersion || *d.ifVersion == AnyVersion && current != 0 {
 		return nil
 	}
 	e := config.Errorf(config.KindPreconditionFailed, "%s in %s is at version %d, not %d",

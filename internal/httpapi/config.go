@@ -1,0 +1,256 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2/negotiation"
+
+	"github.com/llm-devops/llm-config-manager/api"
+	"github.com/llm-devops/llm-config-manager/internal/config"
+	"github.com/llm-devops/llm-config-manager/internal/service"
+)
+
+var mediaTypes = []string{api.TypeJSON, api.TypeYAML, api.TypeTOML}
+
+var (
+	jsonHeader = []string{api.TypeJSON}
+	yamlHeader = []string{api.TypeYAML}
+	tomlHeader = []string{api.TypeTOML}
+	noCache    = []string{"no-cache"} // keep it, and ask each time whether it still holds
+	varyHeader = []string{"Accept, Accept-Encoding"}
+)
+
+// readParameters are the query parameters of a document's read.
+type readParameters struct {
+	options service.ReadOptions
+	explain bool
+	format  config.Format
+}
+
+// readConfig answers an effective document. It is the hottest route, so it is
+// a plain handler: one look-up for the caller, one for the document.
+func (s *Server) readConfig(w http.ResponseWriter, r *http.Request) {
+	path, err := config.ParsePath(r.PathValue("path"))
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	p, err := parseRead(r, "explain")
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	if p.explain {
+		s.explain(w, r, path, p)
+		return
+	}
+	read, err := s.service.Config(r.Context(), callerOf(r.Context()), r.PathValue("tenant"), r.PathValue("environment"), path, p.options)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.writeConfig(w, r, read, p.format)
+}
+
+func (s *Server) writeConfig(w http.ResponseWriter, r *http.Request, read service.Read, format config.Format) {
+	render, encoding := encodingOf(r, len(read.Document.Document.Canonical()))
+	rendered, err := read.Document.Rendered(format, render, compress)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	header := w.Header()
+	header["Etag"] = rendered.ETag
+	header[api.HeaderDigest] = rendered.Digest
+	header[api.HeaderRevision] = []string{strconv.FormatInt(int64(read.Revision), 10)}
+	header["Cache-Control"] = noCache
+	header["Vary"] = varyHeader
+	if matches(r.Header["If-None-Match"], rendered.ETag[0]) {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	header["Content-Type"] = contentType(format)
+	if encoding != "" {
+		header["Content-Encoding"] = []string{encoding}
+	}
+	header["Content-Length"] = rendered.Length
+	_, _ = w.Write(rendered.Body)
+}
+
+func contentType(format config.Format) []string {
+	switch format {
+	case config.YAML:
+		return yamlHeader
+	case config.TOML:
+		return tomlHeader
+	}
+	return jsonHeader
+}
+
+// matches says whether an If-None-Match names the tag, weakly as RFC 9110 has it.
+func matches(header []string, tag string) bool {
+	for _, line := range header {
+		for candidate := range strings.SplitSeq(line, ",") {
+			candidate = strings.TrimPrefix(strings.TrimSpace(candidate), "W/")
+			if candidate == tag || candidate == "*" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// parseRead reads what a read of a document may say: at, min_revision, format
+// and Accept, and the flags named.
+func parseRead(r *http.Request, flags ...string) (readParameters, error) {
+	p := readParameters{format: config.JSON}
+	var err error
+	if accept := r.Header["Accept"]; len(accept) > 0 && accept[0] != "*/*" && accept[0] != api.TypeJSON {
+		if p.format, err = negotiate(strings.Join(accept, ",")); err != nil {
+			return p, err
+		}
+	}
+	if r.URL.RawQuery == "" {
+		return p, nil
+	}
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return p, config.Errorf(config.KindBadRequest, "the query does not parse").Hint("percent-encode its values")
+	}
+	for name, values := range query {
+		if len(values) > 1 {
+			return p, config.Errorf(config.KindBadRequest, "the parameter is given more than once").At(name)
+		}
+		if err := p.set(name, values[0], flags); err != nil {
+			return p, err
+		}
+	}
+	return p, nil
+}
+
+func (p *readParameters) set(name, value string, flags []string) (err error) {
+	switch name {
+	case "at":
+		p.options.At, err = config.ParseAt(value)
+	case "format":
+		p.format, err = config.ParseFormat(value)
+	case "min_revision":
+		n, parseErr := strconv.ParseInt(value, 10, 64)
+		if parseErr != nil || n < 0 {
+			return config.Errorf(config.KindBadRequest, "min_revision is no number from 0 up").At(name)
+		}
+		p.options.MinRevision = config.Revision(n)
+	case "explain":
+		if len(flags) == 0 || flags[0] != name {
+			return unknownParameter(name)
+		}
+		if p.explain, err = strconv.ParseBool(value); err != nil {
+			return config.Errorf(config.KindBadRequest, "explain is true or false").At(name)
+		}
+	default:
+		return unknownParameter(name)
+	}
+	if e := (*config.Error)(nil); errors.As(err, &e) && e.Pointer == "" {
+		e.Pointer = name
+	}
+	return err
+}
+
+func unknownParameter(name string) error {
+	return config.Errorf(config.KindBadRequest, "this route has no such parameter").At(bounded(name, 64)).Hint("see /docs")
+}
+
+func negotiate(accept string) (config.Format, error) {
+	switch negotiation.SelectQValueFast(accept, mediaTypes) {
+	case api.TypeJSON:
+		return config.JSON, nil
+	case api.TypeYAML:
+		return config.YAML, nil
+	case api.TypeTOML:
+		return config.TOML, nil
+	}
+	if strings.Contains(accept, "*/*") || strings.Contains(accept, "application/*") {
+		return config.JSON, nil
+	}
+	return "", config.Errorf(config.KindNotAcceptable, "none of the accepted formats can be had").At("Accept").
+		Hint("accept application/json, application/yaml or application/toml")
+}
+
+func (s *Server) explain(w http.ResponseWriter, r *http.Request, path config.Path, p readParameters) {
+	e, err := s.service.Explain(r.Context(), callerOf(r.Context()), r.PathValue("tenant"), r.PathValue("environment"), path, p.options)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.answer(w, r, explanation(e), p.format)
+}
+
+// answer writes a value that is no document.
+func (s *Server) answer(w http.ResponseWriter, r *http.Request, v any, format config.Format) {
+	buffer := &bufferedWriter{ResponseWriter: w, header: http.Header{"Content-Type": contentType(format)}}
+	write := writeJSON
+	if format != config.JSON {
+		write = writeAs(format)
+	}
+	if err := write(buffer, v); err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.finish(w, r, buffer)
+}
+
+// readLayer answers what an environment itself says at a path.
+func (s *Server) readLayer(w http.ResponseWriter, r *http.Request) {
+	path, err := config.ParsePath(r.PathValue("path"))
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	p, err := parseRead(r)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	read, err := s.service.Layer(r.Context(), callerOf(r.Context()), r.PathValue("tenant"), r.PathValue("environment"), path, p.options)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	header := w.Header()
+	tag := api.LayerETag(int64(read.Origin.Version))
+	header.Set("ETag", tag)
+	header.Set(api.HeaderRevision, strconv.FormatInt(int64(read.Read), 10))
+	header.Set(api.HeaderVersion, strconv.FormatInt(int64(read.Origin.Version), 10))
+	header.Set(api.HeaderDigest, read.Document.Digest().String())
+	header["Cache-Control"], header["Vary"] = noCache, varyHeader
+	if matches(r.Header["If-None-Match"], tag) {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	body := read.Document.Canonical()
+	if p.format != config.JSON {
+		if body, err = config.Encode(read.Document, p.format); err != nil {
+			s.fail(w, r, err)
+			return
+		}
+	}
+	header["Content-Type"] = contentType(p.format)
+	if encoding, packed := compressed(r, body); packed != nil {
+		header.Set("Content-Encoding", encoding)
+		body = packed
+	}
+	_, _ = w.Write(body)
+}
+
+func rawJSON(v any) json.RawMessage {
+	body, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // values of documents always encode
+	}
+	return body
+}

@@ -1,0 +1,154 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/llm-devops/llm-config-manager/api"
+	"github.com/llm-devops/llm-config-manager/internal/config"
+)
+
+// problem makes of any error what the caller is told. It is the only way from
+// an error to an answer: what is not a refusal of ours is opaque.
+func problem(err error) *api.Problem {
+	var p *api.Problem
+	if errors.As(err, &p) {
+		return p
+	}
+	var e *config.Error
+	if !errors.As(err, &e) {
+		e = internalError
+		if errors.Is(err, context.DeadlineExceeded) {
+			e = config.Errorf(config.KindTimeout, "the request took too long")
+		}
+	}
+	code := api.Code(e.Kind)
+	if _, known := api.Statuses[code]; !known || e.Kind == config.KindInternal {
+		e, code = internalError, api.CodeInternal
+	}
+	p = newProblem(code, e.Message)
+	p.Pointer, p.Next, p.Limit, p.Actual = e.Pointer, e.Next, e.Limit, e.Actual
+	for _, d := range e.Details {
+		p.Errors = append(p.Errors, api.Violation{Environment: d.Environment, Path: d.Path, Pointer: d.Pointer, Message: d.Message})
+	}
+	return p
+}
+
+var internalError = config.Errorf(config.KindInternal, "the server failed").
+	Hint("look for the request id in the server's log")
+
+func newProblem(code api.Code, detail string) *api.Problem {
+	return &api.Problem{
+		Type: "urn:llm-config:problem:" + string(code), Title: http.StatusText(code.Status()),
+		Status: code.Status(), Code: code, Detail: detail,
+	}
+}
+
+// fail answers a request with the problem that an error is.
+func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	p := *problem(err)
+	state := stateOf(r.Context())
+	state.failed(err, p.Code)
+	p.RequestID = state.requestID
+	header := w.Header()
+	for _, name := range []string{"ETag", "Content-Encoding", "Content-Length", api.HeaderDigest} {
+		header.Del(name)
+	}
+	header.Set("Content-Type", api.ProblemType)
+	header.Set("Cache-Control", "no-store")
+	switch p.Code {
+	case api.CodeUnauthenticated, api.CodeTokenExpired, api.CodeTokenRevoked:
+		header.Set("WWW-Authenticate", `Bearer realm="llm-config"`)
+	case api.CodeOverloaded, api.CodeNotYet, api.CodeUnavailable, api.CodeConflict, api.CodeIdempotencyInFlight:
+		header.Set("Retry-After", "1")
+	}
+	body, err := json.Marshal(p)
+	if err != nil {
+		panic(err) // strings and numbers always encode
+	}
+	w.WriteHeader(p.Status)
+	_, _ = w.Write(append(body, '\n'))
+}
+
+// Problem carries a problem through huma, which describes it and never writes it.
+type Problem struct {
+	api.Problem
+	cause error
+}
+
+// GetStatus implements huma.StatusError.
+func (p *Problem) GetStatus() int { return p.Status }
+
+// ContentType implements huma.ContentTypeFilter.
+func (p *Problem) ContentType(string) string { return api.ProblemType }
+
+// asHuma lets huma end a request with an error of ours.
+func asHuma(err error) *Problem { return &Problem{*problem(err), err} }
+
+// init replaces how huma makes errors. Its own would echo values of the request.
+func init() {
+	huma.NewErrorWithContext = func(ctx huma.Context, status int, message string, errs ...error) huma.StatusError {
+		p := asHuma(parameterError(status, message, errs))
+		if ctx != nil {
+			stateOf(ctx.Context()).err = p.cause
+		}
+		return p
+	}
+	huma.NewError = func(status int, message string, errs ...error) huma.StatusError {
+		return asHuma(parameterError(status, message, errs))
+	}
+}
+
+// parameterError says what huma found wrong with a request, without its values.
+func parameterError(status int, message string, errs []error) error {
+	switch status {
+	case http.StatusNotAcceptable:
+		return config.Errorf(config.KindNotAcceptable, "none of the accepted formats can be had").At("Accept").
+			Hint("accept application/json, application/yaml or application/toml")
+	case http.StatusUnsupportedMediaType:
+		return unsupportedType("application/json, application/yaml or application/toml")
+	case http.StatusInternalServerError:
+		return internalError
+	}
+	e := config.Errorf(config.KindBadRequest, "the request is not as this route needs it").Hint("see /docs, or `llm-config COMMAND --help`")
+	if message == "request body is required" {
+		e.Message = message
+	}
+	for _, err := range errs {
+		var refusal *config.Error
+		if errors.As(err, &refusal) {
+			return refusal
+		}
+		detail := config.Problem{Message: "is not as it should be"}
+		if d, ok := err.(huma.ErrorDetailer); ok { //nolint:errorlint // huma makes nothing else
+			detail.Message, detail.Pointer = d.ErrorDetail().Message, place(d.ErrorDetail().Location)
+		}
+		e.Details = append(e.Details, detail)
+	}
+	if len(e.Details) > 0 {
+		e.Pointer, e.Message = e.Details[0].Pointer, e.Details[0].Message
+	}
+	return e
+}
+
+// place turns huma's query.limit and body.edits[0].op into limit and /edits/0/op.
+func place(location string) string {
+	where, rest, _ := strings.Cut(location, ".")
+	if where != "body" {
+		return rest
+	}
+	if rest == "" {
+		return ""
+	}
+	return "/" + strings.NewReplacer(".", "/", "[", "/", "]", "").Replace(rest)
+}
+
+func unsupportedType(allowed string) error {
+	return config.Errorf(config.KindUnsupportedMediaType, "this route does not take that content type").At("Content-Type").
+		Hint("send %s", allowed)
+}

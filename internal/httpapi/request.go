@@ -1,0 +1,326 @@
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"os"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/llm-devops/llm-config-manager/api"
+	"github.com/llm-devops/llm-config-manager/internal/config"
+	"github.com/llm-devops/llm-config-manager/internal/service"
+	"github.com/llm-devops/llm-config-manager/internal/telemetry"
+)
+
+// requestState is what is known of a request while it runs.
+type requestState struct {
+	requestID string
+	source    netip.Addr
+	caller    service.Caller
+	body      []byte
+	err       error    // why it failed, for the log
+	code      api.Code // what the caller was told
+}
+
+func (s *requestState) failed(err error, code api.Code) { s.err, s.code = err, code }
+
+type stateKey struct{}
+
+// stateOf is the state of the request that a context belongs to.
+func stateOf(ctx context.Context) *requestState {
+	if state, ok := ctx.Value(stateKey{}).(*requestState); ok {
+		return state
+	}
+	return &requestState{}
+}
+
+// callerOf is who makes the request.
+func callerOf(ctx context.Context) service.Caller { return stateOf(ctx).caller }
+
+// outermost is what every request passes: an id, a log line, bounds, the check
+// of its path and, unless the route is public, authentication.
+func (s *Server) outermost(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began := time.Now()
+		state := &requestState{requestID: requestID(r.Header.Get(api.HeaderRequestID)), source: s.source(r)}
+		r = r.WithContext(context.WithValue(r.Context(), stateKey{}, state))
+		w.Header()[api.HeaderRequestID] = []string{state.requestID}
+		w.Header()["X-Content-Type-Options"] = nosniff
+		out := &observedWriter{ResponseWriter: w}
+		defer s.log(out, r, state, began)
+		defer s.recoverPanic(out, r)
+		s.pass(out, r, state, next)
+	})
+}
+
+// requestID takes over the id that a client sent, if it is one, else makes one.
+func requestID(sent string) string {
+	if telemetry.ValidRequestID(sent) {
+		return sent
+	}
+	id, err := telemetry.NewRequestID(rand.Reader)
+	if err != nil {
+		panic(err) // crypto/rand never fails
+	}
+	return id
+}
+
+var nosniff = []string{"nosniff"}
+
+// pass lets a request through to its route, if it may.
+func (s *Server) pass(w http.ResponseWriter, r *http.Request, state *requestState, next http.Handler) {
+	public := isPublic(r.URL.Path)
+	if !public && !isWatch(r.URL.Path) {
+		n, limit := s.inFlight.Add(1), int64(s.limits().InFlight)
+		defer s.inFlight.Add(-1)
+		if n > limit {
+			s.fail(w, r, config.Errorf(config.KindOverloaded, "too many requests are in flight").Hint("try again in a moment").Over(limit, n))
+			return
+		}
+	}
+	if err := checkPath(r); err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	if !public {
+		if err := s.authenticate(r, state); err != nil {
+			s.fail(w, r, err)
+			return
+		}
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		if err := s.readBody(w, r, state); err != nil {
+			s.fail(w, r, err)
+			return
+		}
+	}
+	next.ServeHTTP(w, r)
+}
+
+// isPublic names the routes that need no credentials.
+func isPublic(path string) bool {
+	switch path {
+	case api.RouteLive, api.RouteReady, api.RouteStartup, api.RouteOpenAPI, api.RouteDocumentation:
+		return true
+	}
+	return false
+}
+
+// isWatch says whether a request is a watch, which is counted by the service.
+func isWatch(path string) bool { return strings.HasSuffix(path, "/watch") }
+
+// checkPath refuses what a router would clean, decode or redirect: what is
+// authorised must be byte for byte what was sent.
+func checkPath(r *http.Request) error {
+	escaped := r.URL.EscapedPath()
+	bad := escaped == "" || escaped[0] != '/' || r.RequestURI == "*"
+	for i := 0; i+2 < len(escaped) && !bad; i++ {
+		if escaped[i] != '%' {
+			continue
+		}
+		switch strings.ToLower(escaped[i+1 : i+3]) {
+		case "2f", "5c", "00":
+			bad = true
+		}
+	}
+	if !bad && escaped != "/" {
+		for segment := range strings.SplitSeq(r.URL.Path[1:], "/") {
+			bad = bad || segment == "" || segment == "." || segment == ".." || strings.ContainsAny(segment, "\x00\\")
+		}
+	}
+	if bad {
+		return config.Errorf(config.KindInvalidPath, "the URL's path has an empty or dot segment, or an encoded slash, backslash or NUL").
+			Hint("write paths like gateway/eu-1/models, unencoded")
+	}
+	return nil
+}
+
+func (s *Server) authenticate(r *http.Request, state *requestState) error {
+	state.caller = service.Caller{RequestID: state.requestID, Source: state.source.String(), UserAgent: bounded(r.UserAgent(), 256)}
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		token = ""
+	}
+	p, err := s.service.Authenticate(r.Context(), token, state.caller, state.source)
+	state.caller.Principal = p
+	return err
+}
+
+func bounded(text string, n int) string { return text[:min(len(text), n)] }
+
+// source is the caller's network address. A proxy's word is believed only if
+// the proxy is trusted, and then the last address that no trusted proxy added.
+func (s *Server) source(r *http.Request) netip.Addr {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	source, trusted := peer.Addr().Unmap(), s.limits().TrustedProxies
+	if len(trusted) == 0 || !within(source, trusted) {
+		return source
+	}
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for i := len(hops) - 1; i >= 0; i-- {
+		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		if err != nil {
+			break
+		}
+		if source = hop.Unmap(); !within(source, trusted) {
+			break
+		}
+	}
+	return source
+}
+
+func within(address netip.Addr, prefixes []netip.Prefix) bool {
+	for _, p := range prefixes {
+		if p.Contains(address) {
+			return true
+		}
+	}
+	return false
+}
+
+// readBody takes the whole body, within its bounds of size and time, so that no
+// route can forget them.
+func (s *Server) readBody(w http.ResponseWriter, r *http.Request, state *requestState) error {
+	limits := s.limits()
+	if r.ContentLength > limits.Body {
+		return bodyTooLarge(limits.Body, r.ContentLength)
+	}
+	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
+		return config.Errorf(config.KindUnsupportedMediaType, "request bodies must not be compressed").At("Content-Encoding").Hint("send the body as it is")
+	}
+	control := http.NewResponseController(w)
+	if err := control.SetReadDeadline(time.Now().Add(limits.BodyTime)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	buffer := bytes.NewBuffer(make([]byte, 0, max(r.ContentLength, 0)+bytes.MinRead))
+	n, err := buffer.ReadFrom(io.LimitReader(r.Body, limits.Body+1))
+	switch {
+	case n > limits.Body:
+		return bodyTooLarge(limits.Body, n)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return config.Errorf(config.KindTimeout, "the body did not arrive within %s", limits.BodyTime).Hint("send it faster, or in smaller parts")
+	case err != nil:
+		return config.Errorf(config.KindBadRequest, "the body ended early")
+	}
+	_ = control.SetReadDeadline(time.Time{})
+	state.body = buffer.Bytes()
+	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(state.body)), n
+	if key := r.Header.Get(api.HeaderIdempotent); key != "" {
+		state.caller.Idempotency = &service.Idempotency{Key: key, Request: fingerprint(r, state.body)}
+	}
+	return nil
+}
+
+// fingerprint is all of a request that must be the same when its key comes again.
+func fingerprint(r *http.Request, body []byte) []byte {
+	var b bytes.Buffer
+	for _, part := range []string{
+		r.Method, r.URL.RequestURI(), r.Header.Get("If-Match"), r.Header.Get("If-None-Match"),
+		r.Header.Get("Content-Type"), r.Header.Get(api.HeaderMessage),
+	} {
+		fmt.Fprintf(&b, "%d:%s,", len(part), part)
+	}
+	b.Write(body)
+	return b.Bytes()
+}
+
+func bodyTooLarge(limit, actual int64) error {
+	return config.Errorf(config.KindTooLarge, "the request's body is too large").Hint("send it in smaller parts").Over(limit, actual)
+}
+
+// recoverPanic makes of a panic an opaque 500, and lets net/http end a
+// connection whose answer had begun.
+func (s *Server) recoverPanic(w *observedWriter, r *http.Request) {
+	cause := recover()
+	if cause == nil {
+		return
+	}
+	if cause == http.ErrAbortHandler { //nolint:errorlint // a panic's value, compared as net/http does
+		panic(cause)
+	}
+	s.logger.ErrorContext(r.Context(), "panic", "request", stateOf(r.Context()).requestID, "cause", fmt.Sprint(cause), "stack", string(debug.Stack()))
+	if w.status != 0 {
+		panic(http.ErrAbortHandler)
+	}
+	s.fail(w, r, internalError)
+}
+
+// log writes the one line that each request has.
+func (s *Server) log(w *observedWriter, r *http.Request, state *requestState, began time.Time) {
+	level := slog.LevelInfo
+	if w.status >= http.StatusInternalServerError && state.code != api.CodeNotYet {
+		level = slog.LevelError
+	}
+	if !s.logger.Enabled(r.Context(), level) {
+		return
+	}
+	attributes := []slog.Attr{
+		slog.String("request", state.requestID),
+		slog.String("method", r.Method),
+		slog.String("path", bounded(r.URL.Path, 1024)),
+		slog.Int("status", w.status),
+		slog.Int64("bytes", w.bytes),
+		slog.Float64("ms", float64(time.Since(began).Microseconds())/1000),
+		slog.String("actor", state.caller.Principal.Actor()),
+		slog.String("client", state.source.String()),
+	}
+	if tenant := r.PathValue("tenant"); tenant != "" {
+		attributes = append(attributes, slog.String("tenant", tenant))
+	}
+	if state.code != "" {
+		attributes = append(attributes, slog.String("code", string(state.code)))
+	}
+	if state.err != nil && level == slog.LevelError {
+		attributes = append(attributes, slog.String("error", causes(state.err)))
+	}
+	s.logger.LogAttrs(r.Context(), level, "request", attributes...)
+}
+
+// causes is an error with what is behind it, which only the log sees.
+func causes(err error) string {
+	text := err.Error()
+	for cause := errors.Unwrap(err); cause != nil; cause = errors.Unwrap(cause) {
+		if !strings.Contains(text, cause.Error()) {
+			text += ": " + cause.Error()
+		}
+	}
+	return text
+}
+
+// observedWriter notes what was answered.
+type observedWriter struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+}
+
+func (w *observedWriter) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *observedWriter) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	n, err := w.ResponseWriter.Write(b)
+	w.bytes += int64(n)
+	return n, err
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (w *observedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -1,0 +1,69 @@
+package httpapi
+
+import (
+	"net/http"
+
+	"github.com/llm-devops/llm-config-manager/api"
+)
+
+// register is the table of all routes.
+func (s *Server) register() {
+	a := s.newAPI()
+	const (
+		get, put, post, patch, del = http.MethodGet, http.MethodPut, http.MethodPost, http.MethodPatch, http.MethodDelete
+		created                    = http.StatusCreated
+	)
+
+	s.plain(get, api.RouteConfig, s.readConfig, readConfigOperation(s.spec))
+	s.plain(get, api.RouteLayer, s.readLayer, readLayerOperation(s.spec))
+	for _, method := range []string{put, patch, del} {
+		s.plain(method, api.RouteLayer, s.writeLayer, writeLayerOperation(s.spec, method))
+	}
+	s.plain(get, api.RouteWatch, s.watch, watchOperation(s.spec))
+
+	typed(s, a, operation{get, api.RouteConfigs, "list-configs", "configs", "List the effective documents of an environment", 0}, s.listConfigs)
+	typed(s, a, operation{get, api.RouteHistory, "history", "configs", "List the versions of a layer, newest first", 0}, s.history)
+	typed(s, a, operation{get, api.RouteDiff, "diff", "configs", "Compare two points", 0}, s.diff)
+	typed(s, a, operation{get, api.RouteBundle, "bundle", "configs", "Read every effective document below a prefix, at one revision", 0}, s.bundle)
+	typed(s, a, operation{post, api.RouteDestroy, "destroy-layer-version", "layers", "Make an old version of a layer unreadable for ever", 0}, s.destroy)
+
+	typed(s, a, operation{post, api.RouteChanges, "change", "changes", "Commit a set of edits, all of them or none", 0}, s.change)
+	typed(s, a, operation{get, api.RouteChanges, "list-changes", "changes", "List revisions, newest first", 0}, s.listChanges)
+	typed(s, a, operation{get, api.RouteChange, "get-change", "changes", "Read one revision and what it changed", 0}, s.getChange)
+	typed(s, a, operation{post, api.RouteRollback, "rollback", "changes", "Restore an environment's own layers as they were", 0}, s.rollback)
+	typed(s, a, operation{post, api.RouteRevert, "revert", "changes", "Undo one change everywhere it touched", 0}, s.revert)
+	typed(s, a, operation{post, api.RoutePromote, "promote", "changes", "Replace one environment's layers by another's", 0}, s.promote)
+
+	typed(s, a, operation{get, api.RouteTags, "list-tags", "tags", "List tags by name", 0}, s.listTags)
+	typed(s, a, operation{get, api.RouteTag, "get-tag", "tags", "Read a tag", 0}, s.getTag)
+	typed(s, a, operation{put, api.RouteTag, "set-tag", "tags", "Name a revision", 0}, s.setTag)
+	typed(s, a, operation{del, api.RouteTag, "delete-tag", "tags", "Forget a tag", 0}, s.deleteTag)
+
+	typed(s, a, operation{get, api.RouteEnvironments, "list-environments", "environments", "List the environments of a tenant", 0}, s.listEnvironments)
+	typed(s, a, operation{get, api.RouteEnvironment, "get-environment", "environments", "Read an environment", 0}, s.getEnvironment)
+	typed(s, a, operation{put, api.RouteEnvironment, "put-environment", "environments", "Create an environment or give it another parent", 0}, s.putEnvironment)
+	typed(s, a, operation{del, api.RouteEnvironment, "delete-environment", "environments", "Delete an environment that is empty and no parent", 0}, s.deleteEnvironment)
+
+	typed(s, a, operation{get, api.RouteTenants, "list-tenants", "tenants", "List the tenants of the server", 0}, s.listTenants)
+	typed(s, a, operation{post, api.RouteTenants, "create-tenant", "tenants", "Create a tenant with its first token", created}, s.createTenant)
+	typed(s, a, operation{get, api.RouteTenant, "get-tenant", "tenants", "Read a tenant", 0}, s.getTenant)
+	typed(s, a, operation{del, api.RouteTenant, "delete-tenant", "tenants", "Delete a tenant, and destroy its key", 0}, s.deleteTenant)
+
+	typed(s, a, operation{get, api.RouteTokens, "list-tokens", "tokens", "List the tokens of a tenant", 0}, s.listTokens)
+	typed(s, a, operation{post, api.RouteTokens, "create-token", "tokens", "Issue a token of a tenant", created}, s.createToken)
+	typed(s, a, operation{del, api.RouteToken, "revoke-token", "tokens", "Take a token of a tenant back", 0}, s.revokeToken)
+	typed(s, a, operation{get, api.RouteServerTokens, "list-server-tokens", "tokens", "List the tokens of the server", 0}, s.listServerTokens)
+	typed(s, a, operation{post, api.RouteServerTokens, "create-server-token", "tokens", "Issue a token of the server", created}, s.createServerToken)
+	typed(s, a, operation{del, api.RouteServerToken, "revoke-server-token", "tokens", "Take a token of the server back", 0}, s.revokeServerToken)
+
+	typed(s, a, operation{get, api.RouteIdentity, "identity", "server", "Say who the caller is", 0}, s.identity)
+	typed(s, a, operation{get, api.RouteVersion, "version", "server", "Say what build the server is", 0}, s.buildVersion)
+	s.plain(get, api.RouteLive, s.live, healthOperation(s.spec, "live", "Say whether the process is alive"))
+	s.plain(get, api.RouteReady, s.readiness, healthOperation(s.spec, "ready", "Say whether requests will be served"))
+	s.plain(get, api.RouteStartup, s.readiness, healthOperation(s.spec, "startup", "Say whether the start is over"))
+
+	s.describe()
+	s.handle(get, api.RouteOpenAPI, s.openAPI)
+	s.handle(get, api.RouteDocumentation, s.documentation)
+	s.mux.HandleFunc("/", s.unrouted)
+}

@@ -1,0 +1,97 @@
+// Package httpapi is the product over HTTP: it decodes one typed request for one
+// function of the service, and encodes its answer. It decides nothing.
+package httpapi
+
+import (
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/llm-devops/llm-config-manager/internal/service"
+)
+
+// Limits bound requests. Zero fields have the defaults noted.
+type Limits struct {
+	Body           int64          // bytes of a request's body: 10 MiB
+	InFlight       int            // requests worked on at once: 1,024
+	BodyTime       time.Duration  // for a body to arrive: 30 s
+	Document       int            // bytes of a document: 1 MiB
+	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed: nobody's
+}
+
+// Options are what a Server is made with.
+type Options struct {
+	Service *service.Service
+	Logger  *slog.Logger
+	Limits  func() Limits // asked at each request, so that they can be reloaded; nil for the defaults
+	Version string        // of the program
+	Ready   func() error  // nil when only the store must answer
+}
+
+// Server serves the API. It is an http.Handler.
+type Server struct {
+	service *service.Service
+	logger  *slog.Logger
+	limits  func() Limits
+	version string
+	ready   func() error
+
+	mux      *http.ServeMux
+	handler  http.Handler // mux behind everything that each request passes
+	spec     *huma.OpenAPI
+	routes   []Route
+	inFlight atomic.Int64
+	stopping chan struct{}
+}
+
+// Route is one row of the route table.
+type Route struct {
+	Method  string
+	Pattern string
+	Public  bool // needs no credentials
+}
+
+// New makes a Server. It refuses to work without a service and a logger.
+func New(o Options) *Server {
+	if o.Service == nil || o.Logger == nil {
+		panic("httpapi: a service and a logger are needed")
+	}
+	if o.Limits == nil {
+		o.Limits = func() Limits { return Limits{} }
+	}
+	s := &Server{
+		service: o.Service, logger: o.Logger, version: o.Version, ready: o.Ready,
+		limits:   func() Limits { return o.Limits().withDefaults() },
+		mux:      http.NewServeMux(),
+		stopping: make(chan struct{}),
+	}
+	s.register()
+	s.handler = s.outermost(s.mux)
+	return s
+}
+
+func (l Limits) withDefaults() Limits {
+	if l.Body == 0 {
+		l.Body = 10 << 20
+	}
+	if l.InFlight == 0 {
+		l.InFlight = 1024
+	}
+	if l.BodyTime == 0 {
+		l.BodyTime = 30 * time.Second
+	}
+	return l
+}
+
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+// Routes is the route table, in the order of registration.
+func (s *Server) Routes() []Route { return s.routes }
+
+// Stop tells every watcher where to resume, and readiness checks that the
+// server goes. Requests in flight are not touched. It must be called once.
+func (s *Server) Stop() { close(s.stopping) }
