@@ -71,10 +71,12 @@ func TestVerbs(t *testing.T) {
 			return r.Config(ctx, "production", "a", Read{At: "v3", MinRevision: 7, Reveal: true})
 		}},
 		{"GET " + env + "/configs/a?at=release&explain=true ", func() (any, error) { return r.Explain(ctx, "production", "a", Read{At: "release"}) }},
-		{"GET " + env + "/configs?cursor=c&glob=%2A%2Fchat&limit=5&prefix=gateway ", func() (any, error) {
-			return r.Configs(ctx, "production", List{Prefix: "gateway", Glob: "*/chat", Page: Page{Limit: 5, Cursor: "c"}})
+		{"GET " + env + "/configs?at=release&cursor=c&glob=%2A%2Fchat&limit=5&prefix=gateway ", func() (any, error) {
+			return r.Configs(ctx, "production", List{Prefix: "gateway", Glob: "*/chat", At: "release", Page: Page{Limit: 5, Cursor: "c"}})
 		}},
-		{"GET " + env + "/bundle?prefix=gateway ", func() (any, error) { return r.Bundle(ctx, "production", "gateway") }},
+		{"GET " + env + "/bundle?at=7&min_revision=9&prefix=gateway ", func() (any, error) {
+			return r.Bundle(ctx, "production", BundleQuery{Prefix: "gateway", At: "7", MinRevision: 9})
+		}},
 		{"GET " + env + "/diff/a/b?from=staging%4012&layer=true&to=13 ", func() (any, error) {
 			return r.Diff(ctx, "production", "a/b", DiffQuery{From: "staging@12", To: "13", Layer: true})
 		}},
@@ -84,8 +86,8 @@ func TestVerbs(t *testing.T) {
 		{"GET " + env + "/layers/a/b?at=9 ", func() (any, error) { return r.Layer(ctx, "production", "a/b", Read{At: "9"}) }},
 		{"PUT " + env + `/layers/a/b {"x":1}`, func() (any, error) { return r.PutLayer(ctx, "production", "a/b", []byte(`{"x":1}`), Write{}) }},
 		{"PATCH " + env + `/layers/a/b {"x":2}`, func() (any, error) { return r.PatchLayer(ctx, "production", "a/b", []byte(`{"x":2}`), Write{}) }},
-		{"DELETE " + env + "/layers/a/b ", func() (any, error) { return r.DeleteLayer(ctx, "production", "a/b", Write{}) }},
-		{"POST " + env + "/destroy/a/b?version=4 ", func() (any, error) { return r.Destroy(ctx, "production", "a/b", 4, "pasted key") }},
+		{"DELETE " + env + "/layers/a/b?dry_run=true ", func() (any, error) { return r.DeleteLayer(ctx, "production", "a/b", Write{DryRun: true}) }},
+		{"POST " + env + "/destroy/a/b?message=pasted+key&version=4 ", func() (any, error) { return r.Destroy(ctx, "production", "a/b", 4, "pasted key") }},
 		{`POST /api/v1/tenants/acme/changes {"message":"why","edits":[{"op":"put","environment":"production","path":"a","document":{},"if_version":0}]}`, func() (any, error) {
 			return r.PostChange(ctx, api.Change{Message: "why", Edits: []api.Edit{{Op: api.OpPut, Environment: "production", Path: "a", Document: json.RawMessage(`{}`), IfVersion: IfVersion(0)}}})
 		}},

@@ -99,6 +99,7 @@ func (c *Client) Explain(ctx context.Context, environment, path string, read Rea
 type List struct {
 	Prefix string // the path itself and all below it
 	Glob   string // * within a segment, ** across segments
+	At     string // a revision, a time or a tag; empty means now
 	Page
 }
 
@@ -109,7 +110,7 @@ func (c *Client) Configs(ctx context.Context, environment string, list List) (*a
 		return nil, err
 	}
 	list.apply(r)
-	return call[api.ConfigList](ctx, c, r.set("prefix", list.Prefix).set("glob", list.Glob))
+	return call[api.ConfigList](ctx, c, r.set("prefix", list.Prefix).set("glob", list.Glob).set("at", list.At))
 }
 
 // AllConfigs goes through the effective documents of an environment, page by page.
@@ -124,14 +125,21 @@ func (c *Client) AllConfigs(ctx context.Context, environment string, list List) 
 	})
 }
 
+// BundleQuery selects effective documents. The zero BundleQuery is all, now.
+type BundleQuery struct {
+	Prefix      string // the path itself and all below it
+	At          string // a revision, a time or a tag; empty means now
+	MinRevision int64  // the answer must be of this revision or a later one; 0 asks for none
+}
+
 // Bundle is every effective document of an environment below a prefix, at one
 // revision; what may not be read is listed in its Errors.
-func (c *Client) Bundle(ctx context.Context, environment, prefix string) (*api.Bundle, error) {
+func (c *Client) Bundle(ctx context.Context, environment string, query BundleQuery) (*api.Bundle, error) {
 	r, err := c.request(http.MethodGet, api.RouteBundle, environment)
 	if err != nil {
 		return nil, err
 	}
-	return call[api.Bundle](ctx, c, r.set("prefix", prefix))
+	return call[api.Bundle](ctx, c, r.set("prefix", query.Prefix).set("at", query.At).setInt("min_revision", query.MinRevision))
 }
 
 // DiffQuery names the two points to compare, each an AT, with "environment@"

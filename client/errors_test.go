@@ -95,7 +95,7 @@ func TestAnswerBound(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	_, err := must(New(server.URL, WithTenant("acme"))).Bundle(t.Context(), "production", "")
+	_, err := must(New(server.URL, WithTenant("acme"))).Bundle(t.Context(), "production", BundleQuery{})
 	wantError(t, err, "over the bound of 67108864 bytes")
 }
 

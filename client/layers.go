@@ -13,6 +13,7 @@ type Write struct {
 	Message   string
 	IfVersion *int64 // the layer's version must be this, and 0 that there is none; nil means whatever it is
 	Format    string // of the body, a media type; empty means JSON, or for a patch a merge patch
+	DryRun    bool   // answer what it would do, and change nothing
 }
 
 // IfVersion is a pointer to a version, for Write and api.Edit.
@@ -59,7 +60,7 @@ func (c *Client) writeLayer(ctx context.Context, method, environment, path strin
 	default:
 		r.header.Set("If-Match", api.LayerETag(*w.IfVersion))
 	}
-	return call[api.ChangeResult](ctx, c, r.message(w.Message))
+	return call[api.ChangeResult](ctx, c, r.setBool("dry_run", w.DryRun).message(w.Message))
 }
 
 // Destroy makes one version of a layer unreadable for good, for the key that
@@ -69,5 +70,5 @@ func (c *Client) Destroy(ctx context.Context, environment, path string, version 
 	if err != nil {
 		return nil, err
 	}
-	return call[api.Destroyed](ctx, c, r.setInt("version", version).message(message))
+	return call[api.Destroyed](ctx, c, r.setInt("version", version).set("message", message))
 }
