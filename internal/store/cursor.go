@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"strings"
 
 	"github.com/llm-devops/llm-config-manager/internal/config"
 )
@@ -35,7 +36,8 @@ func DecodeCursor(query Query, cursor Cursor) (string, error) {
 		return "", cursorError()
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(string(cursor))
-	if err != nil || len(raw) <= cursorHashBytes || string(raw[:cursorHashBytes]) != string(query.hash()) {
+	if err != nil || strings.ContainsAny(string(cursor), "\r\n") || // which the decoder passes over
+		len(raw) <= cursorHashBytes || string(raw[:cursorHashBytes]) != string(query.hash()) {
 		return "", cursorError()
 	}
 	return string(raw[cursorHashBytes:]), nil

@@ -93,11 +93,18 @@ func (c *commit) check(t *tx) error {
 func (c *commit) checkOn(t *tx, state *tenantState) error {
 	c.state = state
 	for _, check := range []func(*tx) error{
-		c.checkIdempotent, c.checkEnvironments, c.checkPaths, c.checkReferrers, c.checkDestroy, c.checkTags, c.checkTokens,
+		c.checkEverything, c.checkIdempotent, c.checkEnvironments, c.checkPaths, c.checkReferrers, c.checkDestroy, c.checkTags, c.checkTokens,
 	} {
 		if err := check(t); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+func (c *commit) checkEverything(*tx) error {
+	if c.write.Expect.Everything && c.state.revision > c.write.Expect.Revision {
+		return moved("the tenant")
 	}
 	return nil
 }
@@ -113,9 +120,6 @@ const selectEnvironmentVersion = `
 SELECT max(version) FROM environments WHERE tenant = ? AND id = ?`
 
 func (c *commit) checkEnvironments(t *tx) error {
-	if c.write.Expect.Everything && c.state.revision > c.write.Expect.Revision {
-		return moved("the tenant")
-	}
 	if c.write.Expect.Environments && c.state.environments > c.write.Expect.Revision {
 		return moved("the environments")
 	}

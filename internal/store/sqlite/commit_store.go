@@ -86,6 +86,7 @@ UPDATE layer_versions SET state = ?, sealed = ? WHERE row = ?`
 
 func (c *commit) storeDestroyed(t *tx) error {
 	for i, row := range c.destroy {
+		t.erase = true
 		if err := t.exec(updateDestroyed, int64(store.Destroyed), c.write.Destroy[i].Sealed, row); err != nil {
 			return err
 		}

@@ -29,6 +29,7 @@ type tx struct {
 	clock   func() time.Time
 	tenants map[config.TenantID]*tenantState
 	dirty   []*tenantState
+	erase   bool // a body is destroyed
 }
 
 // apply runs the requests in their order. It answers the engine's failure; a

@@ -40,6 +40,7 @@ type writer struct {
 	conn    *conn
 	clock   func() time.Time
 	tenants map[config.TenantID]*tenantState // as committed; see tx.tenant
+	erase   bool                             // the write-ahead log holds a body that was destroyed
 	queue   chan *request
 	closing chan struct{}
 	stopped chan struct{}
@@ -173,7 +174,20 @@ func (w *writer) transact(group []*request) error {
 		clear(w.tenants)
 		return errors.Join(err, w.rollBack())
 	}
+	if w.erase = w.erase || t.erase; w.erase {
+		w.emptyLog()
+	}
 	return nil
+}
+
+// emptyLog brings the write-ahead log home and cuts it to nothing. A reader can
+// be in the way; then the next commit tries again.
+func (w *writer) emptyLog() {
+	err := w.conn.query("PRAGMA wal_checkpoint(TRUNCATE)", func(r row) error {
+		w.erase = r.bool(0)
+		return nil
+	})
+	w.erase = w.erase || err != nil
 }
 
 // rollBack ends a transaction that failed, unless the engine did so itself.
