@@ -5,6 +5,7 @@ package audit
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/llm-devops/llm-config-manager/internal/canon"
@@ -72,11 +73,13 @@ func (r Record) Canonical() []byte {
 	return append(b, '}')
 }
 
+// appendText adds a member. What a caller sent, such as its user agent, need not
+// be UTF-8; a record always is.
 func appendText(b []byte, name, text string) []byte {
 	if text == "" {
 		return b
 	}
-	return canon.Append(appendName(b, name), text)
+	return canon.AppendString(appendName(b, name), strings.ToValidUTF8(text, "\ufffd"))
 }
 
 func appendDetails(b []byte, details map[string]string) []byte {
@@ -85,7 +88,7 @@ func appendDetails(b []byte, details map[string]string) []byte {
 	}
 	object := make(map[string]any, len(details))
 	for name, text := range details {
-		object[name] = text
+		object[strings.ToValidUTF8(name, "\ufffd")] = strings.ToValidUTF8(text, "\ufffd")
 	}
 	return canon.Append(appendName(b, "details"), object)
 }
