@@ -306,7 +306,7 @@ func (f *fakeServer) openStore(paths ...string) *Store {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	f.t.Cleanup(func() { _ = s.Close() })
+	f.t.Cleanup(s.Close)
 	return s
 }
 

@@ -26,10 +26,10 @@ type Store struct {
 
 	stop       context.CancelFunc
 	closed     chan struct{}
+	closeOnce  sync.Once
 	goroutines sync.WaitGroup
 
 	mu       sync.Mutex
-	closing  bool
 	position int64         // the watch has been followed up to this revision
 	moved    chan struct{} // closed, and replaced, when Revision may have risen
 	link     link
@@ -42,7 +42,7 @@ type StoreOptions struct {
 	OnStatus    func(Status) // told of losses, errors and recoveries, one at a time; a slow one misses what is past, never the last. nil for none
 }
 
-// ErrClosed is what a closed Store answers.
+// ErrClosed is what whoever waits for a closed Store learns.
 var ErrClosed = errors.New("the store is closed")
 
 const concurrentLoads = 8
@@ -113,19 +113,13 @@ func (s *Store) start(ctx context.Context, o StoreOptions) {
 
 // Close ends the watch and everything else that runs for the Store. What was
 // read stays readable. A callback that is running may outlive it.
-func (s *Store) Close() error {
-	s.mu.Lock()
-	if s.closing {
-		s.mu.Unlock()
-		return ErrClosed
-	}
-	s.closing = true
-	s.link.connected = false
-	s.mu.Unlock()
-	close(s.closed)
+func (s *Store) Close() {
 	s.stop()
 	s.goroutines.Wait()
-	return nil
+	s.closeOnce.Do(func() { close(s.closed) })
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.link.connected = false
 }
 
 // Document is the copy of a document; false when the path was not named to
