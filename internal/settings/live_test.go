@@ -26,7 +26,7 @@ func TestReloadChangesWhatARunningServerCan(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"trusted-proxies", "log-level", "max-body"}, changed); diff != "" {
+	if diff := cmp.Diff([]string{"trusted-proxy", "log-level", "max-body"}, changed); diff != "" {
 		t.Errorf("changed: %s", diff)
 	}
 	if diff := cmp.Diff([]string{
@@ -163,6 +163,11 @@ func TestWatchSeesSwappedLinks(t *testing.T) {
 }
 
 func TestAFolderThatCannotBeWatched(t *testing.T) {
+	var seen [sha256.Size]byte
+	err := follower{files: func() []string { return []string{"", ""} }, changed: func() {}}.look(&seen)
+	if err != nil {
+		t.Errorf("empty names: %v", err)
+	}
 	for problem, fatal := range map[error]bool{fs.ErrNotExist: false, errors.New("too many watches"): true} {
 		var seen [sha256.Size]byte
 		err := follower{

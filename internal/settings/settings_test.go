@@ -69,9 +69,15 @@ func TestEveryFieldIsAnOption(t *testing.T) {
 	}
 	for i := range fields.NumField() {
 		name := strings.ToLower(fields.Type().Field(i).Name)
+		switch name {
+		case "file":
+			name = SettingsFile
+		case "trustedproxies":
+			name = "trustedproxy"
+		}
 		matches := 0
 		for _, o := range options {
-			if strings.ReplaceAll(o.name, "-", "") == name || name == "file" && o.name == SettingsFile {
+			if strings.ReplaceAll(o.name, "-", "") == name {
 				matches++
 			}
 		}
@@ -100,9 +106,9 @@ func TestTheFileMayBeNamedByTheEnvironment(t *testing.T) {
 
 func TestListsAreWrittenWithCommasOrAsYAML(t *testing.T) {
 	want := []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("192.0.2.7/32")}
-	name := file(t, "dev: true\ntrusted-proxies:\n  - 10.1.2.3/16\n  - 192.0.2.7\n")
+	name := file(t, "dev: true\ntrusted-proxy:\n  - 10.1.2.3/16\n  - 192.0.2.7\n")
 	fromFile := mustLoad(t, map[string]string{"settings": name})
-	fromFlag := mustLoad(t, map[string]string{"dev": "true", "trusted-proxies": "10.1.0.0/16, 192.0.2.7"})
+	fromFlag := mustLoad(t, map[string]string{"dev": "true", "trusted-proxy": "10.1.0.0/16, 192.0.2.7"})
 	for _, s := range []Settings{fromFile, fromFlag} {
 		if diff := cmp.Diff(want, s.TrustedProxies, comparePrefixes); diff != "" {
 			t.Error(diff)
@@ -126,7 +132,7 @@ func TestWhatTheFileMayNotSay(t *testing.T) {
 		"settings: other.yaml\n":        {"settings.yaml:1", "cannot name another"},
 		"max-body:\n":                   {"max-body", "has no value"},
 		"max-body: {a: 1}\n":            {"max-body", "settings are flat"},
-		"trusted-proxies: [[1]]\n":      {"trusted-proxies", "plain values"},
+		"trusted-proxy: [[1]]\n":        {"trusted-proxy", "plain values"},
 		"- dev\n":                       {"settings.yaml:1", "`name: value`"},
 		"dev: true\n---\ndev: true\n":   {"more than one YAML document"},
 		"dev: [true\n":                  {"settings.yaml", "not YAML"},
@@ -137,7 +143,7 @@ func TestWhatTheFileMayNotSay(t *testing.T) {
 		"body-timeout: -30s\n":          {"body-timeout", "30s"},
 		"log-level: loud\n":             {"log-level", "debug, info, warn, error"},
 		"dev: yes\n":                    {"dev", "true nor false"},
-		"trusted-proxies: nearby\n":     {"trusted-proxies", `"nearby"`, "10.0.0.0/8"},
+		"trusted-proxy: nearby\n":       {"trusted-proxy", `"nearby"`, "10.0.0.0/8"},
 	} {
 		_, err := Load(map[string]string{"settings": file(t, text)}, nil)
 		t.Run(text, func(t *testing.T) { refuse(t, err, says...) })
@@ -188,7 +194,7 @@ func TestValidate(t *testing.T) {
 	allow("a proxy off loopback", func(s *Settings) { s.Listen, s.TrustedProxies = "0.0.0.0:8700", proxy })
 	allow("an admin port", func(s *Settings) { s.AdminListen = ":8701" })
 
-	deny("plain HTTP off loopback", func(s *Settings) { s.Listen = "0.0.0.0:8700" }, "listen", "0.0.0.0:8700", "tls-cert", "trusted-proxies")
+	deny("plain HTTP off loopback", func(s *Settings) { s.Listen = "0.0.0.0:8700" }, "listen", "0.0.0.0:8700", "tls-cert", "trusted-proxy")
 	deny("plain HTTP everywhere", func(s *Settings) { s.Listen = ":8700" }, "listen", "tls-cert")
 	deny("a host that is not an address", func(s *Settings) { s.Listen = "config.example:8700" }, "listen", "tls-cert")
 	deny("development off loopback", func(s *Settings) { s.Dev, s.Listen, s.TLSCert, s.TLSKey = true, ":8700", "c", "k" }, "listen", "loopback", "leave dev out")

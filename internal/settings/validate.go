@@ -53,7 +53,7 @@ func (s Settings) validateListen() error {
 			"use 127.0.0.1:8700, or leave dev out and give tls-cert, tls-key and master-key-file", s.Listen)
 	case !s.TLS() && len(s.TrustedProxies) == 0:
 		return fmt.Errorf("listen is %q, which others can reach, and tokens would travel as plain text; "+
-			"give tls-cert and tls-key, or name in trusted-proxies the proxies that end TLS", s.Listen)
+			"give tls-cert and tls-key, or name in trusted-proxy the proxies that end TLS", s.Listen)
 	}
 	return nil
 }

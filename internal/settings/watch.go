@@ -18,7 +18,7 @@ const settleTime = 100 * time.Millisecond
 
 // Watch calls changed after the content of one of the files has become another,
 // until the context ends, and once at first: it may have become another since it
-// was read. It asks for the files anew after each change.
+// was read. It asks for the files anew after each change; empty names are no files.
 //
 // It watches folders, because editors and Kubernetes replace files and the links
 // to them instead of writing into them. A folder that is itself replaced is no
@@ -85,6 +85,9 @@ func (f follower) look(seen *[sha256.Size]byte) error {
 // that is watched already stays so.
 func (f follower) watchFolders() error {
 	for _, file := range f.files() {
+		if file == "" {
+			continue
+		}
 		if err := f.add(filepath.Dir(file)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("the folder of %s cannot be watched: %w; after a change of it, send SIGHUP", file, err)
 		}
