@@ -29,15 +29,18 @@ func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)
 // failure is an error the way a person reads it.
 type failure struct {
 	what    string   // what is wrong
-	where   string   // where in the input; empty when what says it
+	where   string   // where: a JSON pointer, or the name of what was given; empty when what says it
 	next    string   // what to do about it; empty when what says it
 	details []string // every single thing that is wrong, when there are several
 }
 
 func (f *failure) Error() string {
 	text := f.what
-	if f.where != "" {
+	switch {
+	case strings.HasPrefix(f.where, "/"):
 		text += " (at " + f.where + ")"
+	case f.where != "":
+		text += " (in " + f.where + ")"
 	}
 	if f.next != "" {
 		text += "; " + f.next
@@ -48,9 +51,6 @@ func (f *failure) Error() string {
 func failf(format string, args ...any) *failure {
 	return &failure{what: fmt.Sprintf(format, args...)}
 }
-
-// at adds where in the input the failure is and returns f.
-func (f *failure) at(where string) *failure { f.where = where; return f }
 
 // hint adds the next step and returns f.
 func (f *failure) hint(format string, args ...any) *failure {

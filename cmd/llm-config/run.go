@@ -150,4 +150,3 @@ func isPermanent(err error) bool {
 	var f *failure
 	return errors.As(err, &f)
 }
-

@@ -1,0 +1,196 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"sync"
+	"testing"
+
+	"github.com/llm-devops/llm-config-manager/api"
+)
+
+// wire answers the few routes that some tests need more from than a server
+// does: a write by somebody else at the right moment, say.
+type wire struct {
+	t        *testing.T
+	url      string
+	onChange func(api.Change) // before a change is judged
+	onListed func()           // after a list was made, before it is answered
+
+	mu       sync.Mutex
+	revision int64
+	layers   map[layerKey]wireLayer
+	watchers []chan api.WatchEvent
+}
+
+type wireLayer struct {
+	version  int64
+	document json.RawMessage
+}
+
+func newWire(t *testing.T) *wire {
+	t.Helper()
+	w := &wire{t: t, revision: 1, layers: map[layerKey]wireLayer{}}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+api.RouteLayer, w.document)
+	mux.HandleFunc("GET "+api.RouteConfig, w.document)
+	mux.HandleFunc("GET "+api.RouteConfigs, w.list)
+	mux.HandleFunc("POST "+api.RouteChanges, w.change)
+	mux.HandleFunc("GET "+api.RouteWatch, w.watch)
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	w.url = server.URL
+	return w
+}
+
+func (w *wire) document(rw http.ResponseWriter, r *http.Request) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	layer, ok := w.layers[layerKey{r.PathValue("environment"), r.PathValue("path")}]
+	if !ok {
+		problem(rw, api.Problem{Code: api.CodeNotFound, Detail: "not there"})
+		return
+	}
+	rw.Header().Set("Content-Type", api.TypeJSON)
+	rw.Header().Set(api.HeaderRevision, strconv.FormatInt(w.revision, 10))
+	rw.Header().Set(api.HeaderVersion, strconv.FormatInt(layer.version, 10))
+	_, _ = rw.Write(layer.document)
+}
+
+// list only says at which revision it is, and that there is one environment.
+func (w *wire) list(rw http.ResponseWriter, r *http.Request) {
+	if r.PathValue("environment") != "staging" {
+		problem(rw, api.Problem{Code: api.CodeNotFound, Detail: "there is no environment of this name"})
+		return
+	}
+	w.mu.Lock()
+	list := api.ConfigList{Revision: w.revision, Configs: []api.ConfigEntry{}}
+	w.mu.Unlock()
+	if w.onListed != nil {
+		w.onListed()
+	}
+	answer(rw, list)
+}
+
+func (w *wire) change(rw http.ResponseWriter, r *http.Request) {
+	var change api.Change
+	if err := json.NewDecoder(r.Body).Decode(&change); err != nil {
+		problem(rw, api.Problem{Code: api.CodeBadRequest, Detail: err.Error()})
+		return
+	}
+	if w.onChange != nil {
+		w.onChange(change)
+	}
+	edit := change.Edits[0]
+	key := layerKey{edit.Environment, edit.Path}
+	w.mu.Lock()
+	now := w.layers[key]
+	w.mu.Unlock()
+	switch {
+	case bytes.Contains(edit.Document, []byte("refuse me")):
+		problem(rw, api.Problem{Code: api.CodeInvalidReference, Detail: "that refers to nothing", Pointer: "/a", Next: "create it first"})
+		return
+	case bytes.Contains(edit.Document, []byte("forbidden")):
+		problem(rw, api.Problem{Code: api.CodeForbidden, Detail: "you may not"})
+		return
+	case edit.IfVersion != nil && *edit.IfVersion != now.version:
+		problem(rw, api.Problem{Code: api.CodePreconditionFailed, Detail: "the layer moved"})
+		return
+	}
+	version := w.set(key, string(edit.Document))
+	answer(rw, api.ChangeResult{
+		Committed: api.Committed{Status: api.StatusCommitted, Revision: w.revision},
+		Edits:     []api.EditResult{{Op: edit.Op, Environment: key.environment, Path: key.path, Version: version}},
+	})
+}
+
+// set writes a layer and tells the watchers.
+func (w *wire) set(key layerKey, document string) (version int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.revision++
+	layer := wireLayer{w.layers[key].version + 1, json.RawMessage(document)}
+	w.layers[key] = layer
+	for _, watcher := range w.watchers {
+		watcher <- api.WatchEvent{Revision: w.revision, Changes: []api.WatchChange{{Path: key.path, Digest: "d"}}}
+	}
+	return layer.version
+}
+
+func (w *wire) layer(key layerKey) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return string(w.layers[key].document)
+}
+
+func (w *wire) watch(rw http.ResponseWriter, r *http.Request) {
+	events := make(chan api.WatchEvent, 100)
+	w.mu.Lock()
+	w.watchers = append(w.watchers, events)
+	after, _ := strconv.ParseInt(r.Header.Get("Last-Event-ID"), 10, 64)
+	if after < w.revision { // as a server catches up
+		var all []api.WatchChange
+		for key := range w.layers {
+			all = append(all, api.WatchChange{Path: key.path, Digest: "d"})
+		}
+		events <- api.WatchEvent{Revision: w.revision, Changes: all}
+	}
+	w.mu.Unlock()
+	rw.Header().Set("Content-Type", api.TypeEvents)
+	rw.WriteHeader(http.StatusOK)
+	flusher := http.NewResponseController(rw)
+	_ = flusher.Flush()
+	for {
+		select {
+		case <-r.Context().Done():
+			return
+		case event := <-events:
+			text, _ := json.Marshal(event)
+			fmt.Fprintf(rw, "id: %d\nevent: %s\ndata: %s\n\n", event.Revision, api.EventChange, text)
+			_ = flusher.Flush()
+		}
+	}
+}
+
+func answer(rw http.ResponseWriter, body any) {
+	rw.Header().Set("Content-Type", api.TypeJSON)
+	_ = json.NewEncoder(rw).Encode(body)
+}
+
+func problem(rw http.ResponseWriter, p api.Problem) {
+	rw.Header().Set("Content-Type", api.ProblemType)
+	rw.WriteHeader(p.Code.Status())
+	_ = json.NewEncoder(rw).Encode(p)
+}
+
+// session is the command line against a wire.
+type session struct {
+	*app
+	out, err bytes.Buffer
+	env      map[string]string
+}
+
+func newSession(t *testing.T, w *wire) *session {
+	t.Helper()
+	s := &session{env: map[string]string{
+		envAddr: w.url, envToken: "token", envTenant: "acme", envEnvironment: "staging",
+	}}
+	s.app = &app{
+		stdin: &bytes.Buffer{}, stdout: &s.out, stderr: &s.err,
+		getenv:  func(name string) string { return s.env[name] },
+		environ: func() []string { return []string{"PATH=/usr/bin:/bin"} },
+	}
+	return s
+}
+
+// run runs a command line and checks its exit code.
+func (s *session) run(t *testing.T, code int, args ...string) {
+	t.Helper()
+	if got := s.execute(t.Context(), args); got != code {
+		t.Fatalf("%q: exit code %d, want %d\nstdout: %s\nstderr: %s", args, got, code, &s.out, &s.err)
+	}
+}
