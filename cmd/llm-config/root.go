@@ -59,7 +59,7 @@ func verbs(a *app) map[string][]*cobra.Command {
 		},
 		groupFolders: {newApplyCommand(a), newExportCommand(a), newWatchCommand(a), newRunCommand(a)},
 		groupManage: {
-			newTenantCommand(a), newEnvironmentCommand(a), newTokenCommand(a), newLayerCommand(a),
+			newServeCommand(a), newTenantCommand(a), newEnvironmentCommand(a), newTokenCommand(a), newLayerCommand(a),
 			newKeyCommand(a), newWhoamiCommand(a), newVersionCommand(a),
 		},
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/negotiation"
 
 	"github.com/llm-devops/llm-config-manager/api"
+	"github.com/llm-devops/llm-config-manager/internal/canon"
 	"github.com/llm-devops/llm-config-manager/internal/config"
 	"github.com/llm-devops/llm-config-manager/internal/service"
 )
@@ -108,15 +109,10 @@ func matches(header []string, tag string) bool {
 // parseRead reads what a read of a document may say: at, min_revision, format
 // and Accept, and the flags named.
 func parseRead(r *http.Request, flags ...string) (readParameters, error) {
-	p := readParameters{format: config.JSON}
+	var p readParameters
 	var err error
-	if accept := r.Header["Accept"]; len(accept) > 0 && accept[0] != "*/*" && accept[0] != api.TypeJSON {
-		if p.format, err = negotiate(strings.Join(accept, ",")); err != nil {
-			return p, err
-		}
-	}
-	if r.URL.RawQuery == "" {
-		return p, nil
+	if p.format, err = acceptedFormat(r); err != nil || r.URL.RawQuery == "" {
+		return p, err
 	}
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
@@ -165,7 +161,13 @@ func unknownParameter(name string) error {
 	return config.Errorf(config.KindBadRequest, "this route has no such parameter").At(bounded(name, 64)).Hint("see /docs")
 }
 
-func negotiate(accept string) (config.Format, error) {
+// acceptedFormat is the format that the caller prefers among ours.
+func acceptedFormat(r *http.Request) (config.Format, error) {
+	lines := r.Header["Accept"]
+	if len(lines) == 0 || lines[0] == "*/*" || lines[0] == api.TypeJSON {
+		return config.JSON, nil
+	}
+	accept := strings.Join(lines, ",")
 	switch negotiation.SelectQValueFast(accept, mediaTypes) {
 	case api.TypeJSON:
 		return config.JSON, nil
@@ -247,10 +249,5 @@ func (s *Server) readLayer(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body)
 }
 
-func rawJSON(v any) json.RawMessage {
-	body, err := json.Marshal(v)
-	if err != nil {
-		panic(err) // values of documents always encode
-	}
-	return body
-}
+// rawJSON is a value of a document in its canonical form.
+func rawJSON(v any) json.RawMessage { return canon.Append(nil, v) }

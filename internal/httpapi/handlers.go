@@ -13,22 +13,22 @@ import (
 
 // The parts that requests are made of.
 type (
-	inTenant struct {
+	InTenant struct {
 		Tenant string `path:"tenant" doc:"Name of the tenant"`
 	}
-	inEnvironment struct {
-		inTenant
+	InEnvironment struct {
+		InTenant
 		Environment string `path:"environment" doc:"Name of the environment"`
 	}
-	atPath struct {
-		inEnvironment
+	AtPath struct {
+		InEnvironment
 		Path string `path:"path" doc:"Address of the document; it contains slashes, which are sent as they are"`
 	}
-	onePage struct {
+	OnePage struct {
 		Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"At most so many"`
 		Cursor string `query:"cursor" doc:"next_cursor of the page before"`
 	}
-	idempotent struct {
+	Idempotent struct {
 		Key string `header:"Idempotency-Key" doc:"A write that comes again with the same key is answered as before, for 24 hours"`
 	}
 	body[T any] struct {
@@ -41,7 +41,7 @@ type (
 	}
 )
 
-func (p onePage) page() store.Page { return store.Page{Limit: p.Limit, Cursor: store.Cursor(p.Cursor)} }
+func (p OnePage) page() store.Page { return store.Page{Limit: p.Limit, Cursor: store.Cursor(p.Cursor)} }
 
 func answerOf[T any](t T) *body[T] { return &body[T]{t} }
 
@@ -64,8 +64,8 @@ func parameter[T any](value T, err error) func(name string) (T, error) {
 }
 
 type listConfigsIn struct {
-	inEnvironment
-	onePage
+	InEnvironment
+	OnePage
 	Prefix string `query:"prefix" doc:"Only this path and those below it"`
 	Glob   string `query:"glob" doc:"Only paths like this: * within a segment, ** for whole segments"`
 	At     string `query:"at" doc:"A revision, an RFC 3339 time or a tag"`
@@ -93,8 +93,8 @@ func (s *Server) listConfigs(ctx context.Context, in *listConfigsIn) (*body[api.
 }
 
 type historyIn struct {
-	atPath
-	onePage
+	AtPath
+	OnePage
 	Effective bool `query:"effective" doc:"Also the versions of what the environment inherits from"`
 }
 
@@ -113,7 +113,7 @@ func (s *Server) history(ctx context.Context, in *historyIn) (*body[api.History]
 }
 
 type diffIn struct {
-	atPath
+	AtPath
 	From  string `query:"from" doc:"[environment@]AT; left out, the revision before the newest of the path's layers"`
 	To    string `query:"to" doc:"[environment@]AT; left out, now"`
 	Layer bool   `query:"layer" doc:"Compare layers instead of effective documents"`
@@ -152,7 +152,7 @@ func diffPoint(text, environment string) (service.DiffPoint, error) {
 }
 
 type bundleIn struct {
-	inEnvironment
+	InEnvironment
 	Prefix      string `query:"prefix" doc:"Only this path and those below it"`
 	At          string `query:"at" doc:"A revision, an RFC 3339 time or a tag"`
 	MinRevision int64  `query:"min_revision" minimum:"0" doc:"Wait up to two seconds until this revision is there"`
@@ -176,8 +176,8 @@ func (s *Server) bundle(ctx context.Context, in *bundleIn) (*body[api.Bundle], e
 }
 
 type destroyIn struct {
-	atPath
-	idempotent
+	AtPath
+	Idempotent
 	Version int64  `query:"version" required:"true" minimum:"1" doc:"The version to destroy; not the newest"`
 	Message string `query:"message" doc:"Why"`
 }
@@ -197,8 +197,8 @@ func (s *Server) destroy(ctx context.Context, in *destroyIn) (*written[api.Destr
 }
 
 type changeIn struct {
-	inTenant
-	idempotent
+	InTenant
+	Idempotent
 	Body api.Change
 }
 
@@ -219,8 +219,8 @@ func (s *Server) changed(r service.ChangeResult, err error) (*written[api.Change
 }
 
 type listChangesIn struct {
-	inTenant
-	onePage
+	InTenant
+	OnePage
 	Kind []string `query:"kind,explode" enum:"tenant,change,destroy,environment,tag,token" doc:"Only revisions of these kinds"`
 }
 
@@ -234,7 +234,7 @@ func (s *Server) listChanges(ctx context.Context, in *listChangesIn) (*body[api.
 }
 
 type getChangeIn struct {
-	inTenant
+	InTenant
 	Revision int64 `path:"revision" minimum:"1" doc:"The revision"`
 }
 
@@ -247,8 +247,8 @@ func (s *Server) getChange(ctx context.Context, in *getChangeIn) (*body[api.LogE
 }
 
 type rollbackIn struct {
-	inTenant
-	idempotent
+	InTenant
+	Idempotent
 	Body api.Rollback
 }
 
@@ -267,8 +267,8 @@ func (s *Server) rollback(ctx context.Context, in *rollbackIn) (*written[api.Cha
 }
 
 type revertIn struct {
-	inTenant
-	idempotent
+	InTenant
+	Idempotent
 	Body api.Revert
 }
 
@@ -279,8 +279,8 @@ func (s *Server) revert(ctx context.Context, in *revertIn) (*written[api.ChangeR
 }
 
 type promoteIn struct {
-	inTenant
-	idempotent
+	InTenant
+	Idempotent
 	Body api.Promote
 }
 
@@ -303,8 +303,8 @@ func (s *Server) promote(ctx context.Context, in *promoteIn) (*written[api.Chang
 }
 
 type tagsIn struct {
-	inTenant
-	onePage
+	InTenant
+	OnePage
 }
 
 func (s *Server) listTags(ctx context.Context, in *tagsIn) (*body[api.TagList], error) {
@@ -315,12 +315,12 @@ func (s *Server) listTags(ctx context.Context, in *tagsIn) (*body[api.TagList], 
 	return answerOf(api.TagList{Tags: convert(tags, tag), Next: string(next)}), nil
 }
 
-type tagIn struct {
-	inTenant
+type TagIn struct {
+	InTenant
 	Tag string `path:"tag" doc:"Name of the tag"`
 }
 
-func (s *Server) getTag(ctx context.Context, in *tagIn) (*body[api.Tag], error) {
+func (s *Server) getTag(ctx context.Context, in *TagIn) (*body[api.Tag], error) {
 	t, err := s.service.Tag(ctx, callerOf(ctx), in.Tenant, in.Tag)
 	if err != nil {
 		return nil, err
@@ -329,8 +329,8 @@ func (s *Server) getTag(ctx context.Context, in *tagIn) (*body[api.Tag], error) 
 }
 
 type setTagIn struct {
-	tagIn
-	idempotent
+	TagIn
+	Idempotent
 	Body api.TagInput
 }
 
@@ -343,8 +343,8 @@ func (s *Server) setTag(ctx context.Context, in *setTagIn) (*written[api.TagResu
 }
 
 type deleteTagIn struct {
-	tagIn
-	idempotent
+	TagIn
+	Idempotent
 }
 
 func (s *Server) deleteTag(ctx context.Context, in *deleteTagIn) (*written[api.Deleted], error) {

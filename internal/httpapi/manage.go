@@ -8,7 +8,7 @@ import (
 	"github.com/llm-devops/llm-config-manager/internal/service"
 )
 
-func (s *Server) listEnvironments(ctx context.Context, in *inTenant) (*body[api.EnvironmentList], error) {
+func (s *Server) listEnvironments(ctx context.Context, in *InTenant) (*body[api.EnvironmentList], error) {
 	all, revision, err := s.service.Environments(ctx, callerOf(ctx), in.Tenant)
 	if err != nil {
 		return nil, err
@@ -16,7 +16,7 @@ func (s *Server) listEnvironments(ctx context.Context, in *inTenant) (*body[api.
 	return answerOf(api.EnvironmentList{Environments: convert(all, environment), Revision: int64(revision)}), nil
 }
 
-func (s *Server) getEnvironment(ctx context.Context, in *inEnvironment) (*body[api.Environment], error) {
+func (s *Server) getEnvironment(ctx context.Context, in *InEnvironment) (*body[api.Environment], error) {
 	e, err := s.service.Environment(ctx, callerOf(ctx), in.Tenant, in.Environment)
 	if err != nil {
 		return nil, err
@@ -25,8 +25,8 @@ func (s *Server) getEnvironment(ctx context.Context, in *inEnvironment) (*body[a
 }
 
 type putEnvironmentIn struct {
-	inEnvironment
-	idempotent
+	InEnvironment
+	Idempotent
 	Body *api.EnvironmentInput
 }
 
@@ -42,15 +42,15 @@ func (s *Server) putEnvironment(ctx context.Context, in *putEnvironmentIn) (*wri
 }
 
 type deleteEnvironmentIn struct {
-	inEnvironment
-	idempotent
+	InEnvironment
+	Idempotent
 }
 
 func (s *Server) deleteEnvironment(ctx context.Context, in *deleteEnvironmentIn) (*written[api.Deleted], error) {
 	return wasDeleted(s.service.DeleteEnvironment(ctx, callerOf(ctx), in.Tenant, in.Environment))
 }
 
-func (s *Server) listTenants(ctx context.Context, in *onePage) (*body[api.TenantList], error) {
+func (s *Server) listTenants(ctx context.Context, in *OnePage) (*body[api.TenantList], error) {
 	tenants, next, err := s.service.Tenants(ctx, callerOf(ctx), in.page())
 	if err != nil {
 		return nil, err
@@ -59,7 +59,7 @@ func (s *Server) listTenants(ctx context.Context, in *onePage) (*body[api.Tenant
 }
 
 type createTenantIn struct {
-	idempotent
+	Idempotent
 	Body api.NewTenant
 }
 
@@ -75,7 +75,7 @@ func (s *Server) createTenant(ctx context.Context, in *createTenantIn) (*written
 	return writtenOf(f.Outcome, api.FoundedTenant{Tenant: tenant(f.Tenant), Token: issuedToken(f.Token, f.Tenant.Name)}), nil
 }
 
-func (s *Server) getTenant(ctx context.Context, in *inTenant) (*body[api.Tenant], error) {
+func (s *Server) getTenant(ctx context.Context, in *InTenant) (*body[api.Tenant], error) {
 	t, err := s.service.Tenant(ctx, callerOf(ctx), in.Tenant)
 	if err != nil {
 		return nil, err
@@ -84,8 +84,8 @@ func (s *Server) getTenant(ctx context.Context, in *inTenant) (*body[api.Tenant]
 }
 
 type deleteTenantIn struct {
-	inTenant
-	idempotent
+	InTenant
+	Idempotent
 }
 
 func (s *Server) deleteTenant(ctx context.Context, in *deleteTenantIn) (*written[api.Deleted], error) {
@@ -101,8 +101,8 @@ func (s *Server) listTokens(ctx context.Context, in *tagsIn) (*body[api.TokenLis
 }
 
 type createTokenIn struct {
-	inTenant
-	idempotent
+	InTenant
+	Idempotent
 	Body api.NewToken
 }
 
@@ -115,17 +115,17 @@ func (s *Server) createToken(ctx context.Context, in *createTokenIn) (*written[a
 }
 
 type (
-	byID struct {
+	ByID struct {
 		ID string `path:"id" doc:"The token's id"`
 	}
 	revokeTokenIn struct {
-		inTenant
-		byID
-		idempotent
+		InTenant
+		ByID
+		Idempotent
 	}
 	revokeServerTokenIn struct {
-		byID
-		idempotent
+		ByID
+		Idempotent
 	}
 )
 
@@ -133,7 +133,7 @@ func (s *Server) revokeToken(ctx context.Context, in *revokeTokenIn) (*written[a
 	return wasDeleted(s.service.RevokeToken(ctx, callerOf(ctx), in.Tenant, in.ID))
 }
 
-func (s *Server) listServerTokens(ctx context.Context, in *onePage) (*body[api.TokenList], error) {
+func (s *Server) listServerTokens(ctx context.Context, in *OnePage) (*body[api.TokenList], error) {
 	tokens, next, err := s.service.ServerTokens(ctx, callerOf(ctx), in.page())
 	if err != nil {
 		return nil, err
@@ -142,7 +142,7 @@ func (s *Server) listServerTokens(ctx context.Context, in *onePage) (*body[api.T
 }
 
 type createServerTokenIn struct {
-	idempotent
+	Idempotent
 	Body api.NewToken
 }
 

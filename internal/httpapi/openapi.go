@@ -28,7 +28,7 @@ func (s *Server) plain(method, pattern string, handler http.HandlerFunc, op *hum
 func (s *Server) describe() {
 	failure := &huma.Response{
 		Description: "What is wrong, where, and what to do about it (RFC 9457)",
-		Content:     map[string]*huma.MediaType{api.ProblemType: {Schema: schemaOf[api.Problem](s.spec)}},
+		Content:     map[string]*huma.MediaType{api.ProblemType: {Schema: schemaOf[Problem](s.spec)}},
 	}
 	paths := make(map[string]*huma.PathItem, len(s.spec.Paths))
 	for pattern, item := range s.spec.Paths {

@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
@@ -67,12 +66,8 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case api.CodeOverloaded, api.CodeNotYet, api.CodeUnavailable, api.CodeConflict, api.CodeIdempotencyInFlight:
 		header.Set("Retry-After", "1")
 	}
-	body, err := json.Marshal(p)
-	if err != nil {
-		panic(err) // strings and numbers always encode
-	}
 	w.WriteHeader(p.Status)
-	_, _ = w.Write(append(body, '\n'))
+	_ = writeJSON(w, p) // whoever asked may have gone
 }
 
 // Problem carries a problem through huma, which describes it and never writes it.

@@ -132,6 +132,12 @@ type adapter struct {
 
 func (a adapter) Handle(op *huma.Operation, handler func(huma.Context)) {
 	a.s.handle(op.Method, op.Path, func(w http.ResponseWriter, r *http.Request) {
+		format, err := acceptedFormat(r)
+		if err != nil {
+			a.s.fail(w, r, err)
+			return
+		}
+		r.Header["Accept"] = contentType(format) // one that huma has, so that it need not choose
 		buffer := &bufferedWriter{ResponseWriter: w, header: http.Header{}}
 		handler(humago.NewContext(op, r, buffer))
 		a.s.finish(w, r, buffer)

@@ -100,24 +100,28 @@ func (s *Service) CreateToken(ctx context.Context, who Caller, tenant string, r 
 		return IssuedToken{}, err
 	}
 	return once(ctx, s, who, state.tenant.ID, func() (IssuedToken, error) {
-		token, err := s.issue(who, state.tenant.ID, r)
-		if err != nil {
-			return IssuedToken{}, err
-		}
-		outcome, err := s.commit(ctx, state, "", func(ctx context.Context, n *snapshot) (*proposal, error) {
-			record := s.record(who, "token.create", access.TokenWrite, resourceName(access.Resource{Tenant: n.tenant, Name: token.ID}))
-			p, err := s.proposeEntry(who, n, store.EntryToken, token.ID, "", "token "+token.ID+" ("+token.Name+") was issued", record)
-			if err != nil {
-				return nil, err
-			}
-			p.write.AddTokens = []store.Token{token.row}
-			answer := token
-			answer.Status = Committed
-			return p, s.keep(ctx, who, n.tenant, &p.write, answer)
-		})
-		token.Outcome = outcome
-		return token, err
+		return s.createToken(ctx, who, state, r)
 	})
+}
+
+// createToken issues a token of a tenant and commits it.
+func (s *Service) createToken(ctx context.Context, who Caller, state *tenantState, r TokenRequest) (IssuedToken, error) {
+	token, err := s.issue(who, state.tenant.ID, r)
+	if err != nil {
+		return IssuedToken{}, err
+	}
+	token.Outcome, err = s.commit(ctx, state, "", func(ctx context.Context, n *snapshot) (*proposal, error) {
+		record := s.record(who, "token.create", access.TokenWrite, resourceName(access.Resource{Tenant: n.tenant, Name: token.ID}))
+		p, err := s.proposeEntry(who, n, store.EntryToken, token.ID, "", "token "+token.ID+" ("+token.Name+") was issued", record)
+		if err != nil {
+			return nil, err
+		}
+		p.write.AddTokens = []store.Token{token.row}
+		answer := token
+		answer.Status = Committed
+		return p, s.keep(ctx, who, n.tenant, &p.write, answer)
+	})
+	return token, err
 }
 
 // RevokeToken takes a token of a tenant back; its watches end within a second.

@@ -1,0 +1,347 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/llm-devops/llm-config-manager/api"
+	"github.com/llm-devops/llm-config-manager/internal/httpapi"
+	"github.com/llm-devops/llm-config-manager/internal/seal"
+	"github.com/llm-devops/llm-config-manager/internal/service"
+	"github.com/llm-devops/llm-config-manager/internal/settings"
+	"github.com/llm-devops/llm-config-manager/internal/store"
+	"github.com/llm-devops/llm-config-manager/internal/store/sqlite"
+	"github.com/llm-devops/llm-config-manager/internal/telemetry"
+)
+
+// process is the server as a process: here, and only here, its parts are put
+// together.
+type process struct {
+	live   *settings.Live
+	load   func() (settings.Settings, error)
+	stdout io.Writer
+	stderr io.Writer
+
+	level  slog.LevelVar
+	logs   *telemetry.Buffer
+	logger *slog.Logger
+
+	data    store.Store
+	keys    store.Keys
+	service *service.Service
+	api     *httpapi.Server
+	cert    certificate
+}
+
+// run serves until a signal or an error ends it, and then leaves in order:
+// watchers are told where to resume, requests finish, the store closes last.
+func (p *process) run(ctx context.Context) (err error) {
+	s := p.live.Get()
+	p.logs = telemetry.NewBuffer(p.stderr)
+	p.logger = telemetry.NewLogger(p.logs, &p.level, telemetry.Format(s.WithDefaults().LogFormat))
+	defer func() { err = errors.Join(err, p.logs.Close()) }()
+	if err := p.configure(*s); err != nil {
+		return err
+	}
+	if err := p.open(ctx); err != nil {
+		return errors.Join(err, p.close())
+	}
+	defer func() { err = errors.Join(err, p.close()) }()
+
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return p.serve(ctx)
+}
+
+// configure takes over what can change while the server runs.
+func (p *process) configure(s settings.Settings) error {
+	s = s.WithDefaults()
+	if err := p.level.UnmarshalText([]byte(s.LogLevel)); err != nil {
+		return err
+	}
+	if s.TLS() {
+		return p.cert.load(s.TLSCert, s.TLSKey)
+	}
+	return nil
+}
+
+// open opens the stores and the keyring, and makes the service of them.
+func (p *process) open(ctx context.Context) (err error) {
+	s := p.live.Get().WithDefaults()
+	data, err := sqlite.Open(ctx, s.Data, sqlite.Options{Clock: time.Now})
+	if err != nil {
+		return err
+	}
+	p.data = data
+	keys, err := sqlite.OpenKeys(ctx, s.Data)
+	if err != nil {
+		return err
+	}
+	p.keys = keys
+	keeper, err := openKeeper(s)
+	if err != nil {
+		return err
+	}
+	keyring, err := seal.OpenKeyring(ctx, keeper, p.keys, p.data, seal.Options{})
+	if err != nil {
+		return err
+	}
+	p.service = service.New(service.Options{Store: p.data, Keyring: keyring, Limits: func() service.Limits {
+		s := p.live.Get()
+		return service.Limits{Document: int(s.MaxDocument), Watchers: s.MaxWatchers, Waiters: s.MaxWaiters}
+	}})
+	p.api = httpapi.New(httpapi.Options{
+		Service: p.service, Logger: telemetry.Component(p.logger, "http"), Version: buildVersion(),
+		Limits: func() httpapi.Limits {
+			s := p.live.Get()
+			return httpapi.Limits{
+				Body: s.MaxBody, InFlight: s.MaxInFlight, BodyTime: s.BodyTimeout,
+				Document: int(s.MaxDocument), TrustedProxies: s.TrustedProxies,
+			}
+		},
+	})
+	return nil
+}
+
+// openKeeper opens the master key; a development server makes its own.
+func openKeeper(s settings.Settings) (seal.Keeper, error) {
+	if _, err := os.Stat(s.MasterKey()); s.Dev && errors.Is(err, os.ErrNotExist) {
+		if err := seal.CreateFileKey(s.MasterKey()); err != nil {
+			return nil, err
+		}
+	}
+	return seal.OpenFileKeeper(s.MasterKey())
+}
+
+func (p *process) close() error {
+	var errs []error
+	if p.data != nil {
+		errs = append(errs, p.data.Close())
+	}
+	if p.keys != nil {
+		errs = append(errs, p.keys.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// serve listens, and works until the context ends.
+func (p *process) serve(ctx context.Context) error {
+	s := p.live.Get().WithDefaults()
+	listener, err := net.Listen("tcp", s.Listen)
+	if err != nil {
+		return failf("cannot listen on %s: %v", s.Listen, err).hint("free the address, or choose another with --listen")
+	}
+	scheme := "http"
+	if s.TLS() {
+		scheme = "https"
+		listener = tls.NewListener(listener, &tls.Config{
+			MinVersion: tls.VersionTLS13, GetCertificate: p.cert.get, NextProtos: []string{"h2", "http/1.1"},
+		})
+	}
+	main := p.server(p.onlyTrusted(p.api))
+	servers := []*http.Server{main}
+	work, workCtx := errgroup.WithContext(ctx)
+	work.Go(func() error { return ended(main.Serve(listener)) })
+	if address := s.AdminAddress(); address != "" {
+		adminListener, err := net.Listen("tcp", address)
+		if err != nil {
+			return errors.Join(failf("cannot listen on %s: %v", address, err).hint("free the address, or choose another with --admin-listen"), listener.Close())
+		}
+		admin := p.server(p.adminRoutes())
+		servers = append(servers, admin)
+		work.Go(func() error { return ended(admin.Serve(adminListener)) })
+		p.logger.Info("operators' routes are served", "address", adminListener.Addr().String())
+	}
+	if err := p.greet(ctx, scheme+"://"+listener.Addr().String()); err != nil {
+		return errors.Join(err, main.Close())
+	}
+	work.Go(func() error { return p.reloads(workCtx) })
+	work.Go(func() error { return p.housekeeping(workCtx) })
+	work.Go(func() error {
+		<-workCtx.Done()
+		return p.shutdown(servers)
+	})
+	return work.Wait()
+}
+
+func ended(err error) error {
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+func (p *process) server(handler http.Handler) *http.Server {
+	return &http.Server{
+		Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		ErrorLog: log.New(lineLogger{telemetry.Component(p.logger, "http")}, "", 0),
+	}
+}
+
+// lineLogger takes what net/http has to say.
+type lineLogger struct{ *slog.Logger }
+
+func (l lineLogger) Write(line []byte) (int, error) {
+	l.Warn(strings.TrimSpace(string(line)))
+	return len(line), nil
+}
+
+// onlyTrusted refuses plain HTTP from off loopback unless a trusted proxy brings it.
+func (p *process) onlyTrusted(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.TLS == nil && !fromLoopbackOrProxy(r.RemoteAddr, p.live.Get()) {
+			w.Header().Set("Connection", "close")
+			http.Error(w, "plain HTTP is taken from this machine and from trusted proxies only; use https, or see --trusted-proxy", http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// adminRoutes are for operators only.
+func (p *process) adminRoutes() http.Handler {
+	mux := http.NewServeMux()
+	for _, route := range []string{api.RouteLive, api.RouteReady, api.RouteStartup} {
+		mux.Handle("GET "+route, p.api)
+	}
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	return mux
+}
+
+// greet makes the first tokens, and says how to begin.
+func (p *process) greet(ctx context.Context, address string) error {
+	s := p.live.Get().WithDefaults()
+	p.logger.Info("serving", "address", address, "data", s.Data, "version", buildVersion())
+	if !s.Dev {
+		token, err := p.service.FirstToken(ctx)
+		if err != nil || token == "" {
+			return err
+		}
+		file := filepath.Join(s.Data, "first-token")
+		p.logger.Warn("a server administrator's token was made; use it to issue others, then delete the file", "file", file)
+		return writePrivate(file, token)
+	}
+	file := filepath.Join(s.Data, "dev-token")
+	existing, err := os.ReadFile(file) //nolint:gosec // the operator's own folder
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	token, err := p.service.DevelopmentToken(ctx, strings.TrimSpace(string(existing)))
+	if err != nil {
+		return err
+	}
+	if err := writePrivate(file, token); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(p.stdout, "export LLM_CONFIG_ADDR=%s\nexport LLM_CONFIG_TOKEN=%s\nexport LLM_CONFIG_TENANT=%s\nexport LLM_CONFIG_ENV=development\n",
+		address, token, service.DevelopmentTenant)
+	return err
+}
+
+// writePrivate writes a file that only its owner reads, whole or not at all.
+func writePrivate(file, text string) error {
+	next := file + ".next"
+	if err := os.WriteFile(next, []byte(text+"\n"), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(next, file)
+}
+
+// reloads takes over settings on SIGHUP and when their file or a certificate changes.
+func (p *process) reloads(ctx context.Context) error {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	go func() {
+		for {
+			select {
+			case <-hangups:
+				p.reload()
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return settings.Watch(ctx, func() []string {
+		s := p.live.Get()
+		return []string{s.File, s.TLSCert, s.TLSKey}
+	}, p.reload)
+}
+
+func (p *process) reload() {
+	next, err := p.load()
+	if err != nil {
+		p.logger.Error("the settings were not reloaded; the old ones stay", "error", err.Error())
+		return
+	}
+	changed, refused, err := p.live.Reload(next)
+	if err == nil {
+		err = p.configure(*p.live.Get())
+	}
+	if err != nil {
+		p.logger.Error("the settings were not reloaded; the old ones stay", "error", err.Error())
+		return
+	}
+	for _, sentence := range refused {
+		p.logger.Warn("a setting needs a restart", "setting", sentence)
+	}
+	p.logger.Info("the settings were reloaded", "changed", strings.Join(changed, ", "))
+}
+
+// housekeeping puts counts on record and forgets what expired, every minute and
+// at the end.
+func (p *process) housekeeping(ctx context.Context) error {
+	minute := time.NewTicker(time.Minute)
+	defer minute.Stop()
+	for {
+		select {
+		case <-minute.C:
+			p.tidy(ctx)
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (p *process) tidy(ctx context.Context) {
+	err := errors.Join(p.service.FlushCounts(ctx), p.data.ForgetIdempotent(ctx, time.Now()))
+	if err != nil {
+		p.logger.Error("housekeeping failed", "error", err.Error())
+	}
+}
+
+// shutdown ends watches, then lets requests finish.
+func (p *process) shutdown(servers []*http.Server) error {
+	timeout := p.live.Get().WithDefaults().ShutdownTimeout
+	p.logger.Info("stopping", "timeout", timeout.String())
+	p.api.Stop()
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	var errs []error
+	for _, s := range servers {
+		if err := s.Shutdown(ctx); err != nil {
+			errs = append(errs, failf("requests did not finish within %s", timeout).hint("raise --shutdown-timeout"), s.Close())
+		}
+	}
+	p.tidy(ctx)
+	return errors.Join(errs...)
+}

@@ -1,0 +1,55 @@
+package service
+
+import (
+	"context"
+
+	"github.com/llm-devops/llm-config-manager/internal/access"
+	"github.com/llm-devops/llm-config-manager/internal/config"
+	"github.com/llm-devops/llm-config-manager/internal/store"
+)
+
+// system is the caller of what the server does for itself.
+func system() Caller {
+	return Caller{Principal: access.Principal{ID: "server", Name: "server", Method: "system", ServerAdmin: true}}
+}
+
+// DevelopmentTenant is the tenant of a development server.
+const DevelopmentTenant = "default"
+
+// DevelopmentToken makes sure that there is the tenant of a development server,
+// and answers a token that is server admin and admin of that tenant: the
+// existing one while it stands, else a new one.
+func (s *Service) DevelopmentToken(ctx context.Context, existing string) (string, error) {
+	request := TokenRequest{Name: "development", TenantAdmin: true, ServerAdmin: true}
+	if err := request.check(); err != nil {
+		return "", err
+	}
+	tenant, err := s.store.TenantNamed(ctx, DevelopmentTenant)
+	if config.KindOf(err) == config.KindNotFound {
+		founded, err := s.found(ctx, system(), DevelopmentTenant, request)
+		return founded.Token.Reveal(), err
+	}
+	if err != nil {
+		return "", err
+	}
+	if p, err := s.tokens.Authenticate(ctx, existing); err == nil && p.Tenant == tenant.ID && p.TenantAdmin && p.ServerAdmin {
+		return existing, nil
+	}
+	state, err := s.tenants.named(ctx, DevelopmentTenant)
+	if err != nil {
+		return "", err
+	}
+	token, err := s.createToken(ctx, system(), state, request)
+	return token.Reveal(), err
+}
+
+// FirstToken issues a token of a server administrator if the server never had
+// one, so that somebody can begin; else it answers "".
+func (s *Service) FirstToken(ctx context.Context) (string, error) {
+	tokens, _, err := s.store.Tokens(ctx, config.TenantID{}, store.Page{Limit: 1})
+	if err != nil || len(tokens) > 0 {
+		return "", err
+	}
+	token, err := s.CreateServerToken(ctx, system(), TokenRequest{Name: "first"})
+	return token.Reveal(), err
+}
