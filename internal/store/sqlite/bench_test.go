@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -67,6 +68,70 @@ func writeLayers(b *testing.B, s *Store, tenant config.TenantID, writer int, lef
 		}
 		revision = receipt.Revision
 	}
+}
+
+// BenchmarkLayersAt reads one path of 10,000 with two layers, each with ten
+// versions: now, and at a revision in the middle.
+func BenchmarkLayersAt(b *testing.B) {
+	s, tenant, paths := fillBench(b)
+	for name, at := range map[string]config.Revision{"newest": 0, "revision": 50} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				layers, err := s.LayersAt(b.Context(), tenant, at, paths[i*7919%len(paths):][:1])
+				if err != nil || len(layers) != 2 {
+					b.Fatal(len(layers), err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkScan reads a page of 100 paths, with their layers, out of 10,000.
+func BenchmarkScan(b *testing.B) {
+	s, tenant, _ := fillBench(b)
+	prefix, err := config.ParsePrefix("gateway/50")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for name, at := range map[string]config.Revision{"newest": 0, "revision": 50} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			scan := store.Scan{At: at, Environments: []config.EnvironmentID{1, 4}, Prefix: prefix, Page: store.Page{Limit: 100}}
+			for b.Loop() {
+				layers, _, err := s.ScanLayers(b.Context(), tenant, scan)
+				if err != nil || len(layers) != 200 {
+					b.Fatal(len(layers), err)
+				}
+			}
+		})
+	}
+}
+
+// fillBench gives a tenant ten versions of 10,000 paths in two environments.
+func fillBench(b *testing.B) (*Store, config.TenantID, []config.Path) {
+	b.Helper()
+	s := openBench(b)
+	tenant := createBenchTenant(b, s, 0)
+	paths := make([]config.Path, 10_000)
+	for i := range paths {
+		paths[i] = config.MustPath(fmt.Sprintf("gateway/%d/models/%d", i/100, i%100))
+	}
+	for version := range config.Version(10) {
+		for some := range slices.Chunk(paths, 1000) {
+			var change store.Write
+			for _, path := range some {
+				for _, e := range []config.EnvironmentID{1, 4} {
+					l := store.LayerWrite{Environment: e, Path: path, Version: version + 1, State: store.Live, Sealed: make([]byte, 400)}
+					change.Layers = append(change.Layers, l)
+				}
+			}
+			if _, err := s.Commit(b.Context(), tenant, change); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	return s, tenant, paths
 }
 
 func benchRecord(path config.Path) audit.Record {
