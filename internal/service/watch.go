@@ -58,6 +58,7 @@ func (s *Service) Watch(ctx context.Context, who Caller, tenant string, in Watch
 		return nil, config.Errorf(config.KindOverloaded, "too many watches are open").
 			Hint("try again in a moment, or let several services share one watch").Over(int64(s.limits().Watchers), open)
 	}
+	state.feed.Follow()
 	w := &Watcher{s: s, who: who, state: state, environment: env, in: in, position: state.feed.Revision()}
 	if in.Resume {
 		w.position = in.After
@@ -66,7 +67,10 @@ func (s *Service) Watch(ctx context.Context, who Caller, tenant string, in Watch
 }
 
 // Close ends the watch.
-func (w *Watcher) Close() { w.s.watchers.Add(-1) }
+func (w *Watcher) Close() {
+	w.state.feed.Unfollow()
+	w.s.watchers.Add(-1)
+}
 
 // Position is the revision up to which the watcher was told everything.
 func (w *Watcher) Position() config.Revision { return w.position }

@@ -13,8 +13,11 @@ import (
 	"github.com/llm-devops/llm-config-manager/internal/config"
 )
 
-// ringSize is how many events of a tenant are at hand before the log is read.
-const ringSize = 512
+// What of a tenant's events is at hand before the log is read.
+const (
+	ringSize  = 512     // events
+	ringBytes = 8 << 20 // of about their documents; the newest is kept whatever its size
+)
 
 // Event is one revision. It must not be changed once it is published.
 type Event struct {
@@ -43,6 +46,15 @@ type Cause struct {
 	Version     config.Version
 }
 
+// weight is about the memory that an event takes.
+func (e *Event) weight() int {
+	weight := 256
+	for i := range e.Changes {
+		weight += 256 + 4*len(e.Changes[i].Effective.Document.Canonical())
+	}
+	return weight
+}
+
 // FrameKey says for whom an event was encoded.
 type FrameKey struct {
 	Environment config.EnvironmentID
@@ -67,11 +79,13 @@ func (e *Event) Frame(key FrameKey, encode func() ([]byte, error)) ([]byte, erro
 type Feed struct {
 	revision atomic.Int64
 
-	mu     sync.Mutex
-	ring   []*Event // ring[r%ringSize] is the event of revision r, while r is within ringSize of the newest
-	first  config.Revision
-	wake   chan struct{} // closed when the next event comes; nil while nobody waits
-	closed bool
+	mu        sync.Mutex
+	ring      []*Event        // ring[r%ringSize] is the event of revision r, from first on; nil while nobody follows
+	first     config.Revision // the oldest event in the ring
+	weight    int             // of what is in the ring
+	followers int
+	wake      chan struct{} // closed when the next event comes; nil while nobody waits
+	closed    bool
 }
 
 // NewFeed begins after a revision.
@@ -93,15 +107,57 @@ func (f *Feed) Publish(e *Event) {
 		return
 	}
 	if e.Revision != f.Revision()+1 {
-		f.first = e.Revision // a gap: what lies before it is in the log only
+		f.forget(e.Revision) // a gap: what lies before it is in the log only
 	}
+	f.revision.Store(int64(e.Revision))
+	if f.followers > 0 {
+		f.keep(e)
+	} else {
+		f.first = e.Revision + 1
+	}
+	f.signal()
+}
+
+// keep puts an event into the ring, and what is too old or too much out of it.
+func (f *Feed) keep(e *Event) {
 	if f.ring == nil {
 		f.ring = make([]*Event, ringSize)
 	}
+	f.weight += e.weight()
+	for f.first < e.Revision && (e.Revision-f.first >= ringSize || f.weight > ringBytes) {
+		f.forget(f.first + 1)
+	}
 	f.ring[e.Revision%ringSize] = e
-	f.first = max(f.first, e.Revision-ringSize+1)
-	f.revision.Store(int64(e.Revision))
-	f.signal()
+}
+
+// forget drops the events before a revision.
+func (f *Feed) forget(before config.Revision) {
+	for ; f.first < before; f.first++ {
+		if f.ring == nil {
+			f.first = before
+			return
+		}
+		if old := f.ring[f.first%ringSize]; old != nil && old.Revision == f.first {
+			f.weight -= old.weight()
+			f.ring[f.first%ringSize] = nil
+		}
+	}
+}
+
+// Follow keeps events at hand until Unfollow. A feed that nobody follows keeps none.
+func (f *Feed) Follow() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.followers++
+}
+
+// Unfollow ends a Follow.
+func (f *Feed) Unfollow() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.followers--; f.followers == 0 {
+		f.ring, f.weight, f.first = nil, 0, f.Revision()+1
+	}
 }
 
 // Close wakes everybody for the last time.
