@@ -38,9 +38,4 @@ var _ pflag.Value = (*flagValue)(nil)
 
 func (v *flagValue) String() string        { return v.text }
 func (v *flagValue) Set(text string) error { v.text = text; return nil }
-func (v *flagValue) Type() string {
-	if v.option.boolean {
-		return "bool"
-	}
-	return "string"
-}
+func (v *flagValue) Type() string          { return v.option.value }

@@ -17,6 +17,7 @@ const SettingsFile = "settings"
 type option struct {
 	name     string
 	usage    string
+	value    string // what help calls the value
 	fallback string // text of the default; empty: the zero value stands
 	live     bool   // a reload may change it
 	boolean  bool   // as a flag, the name alone means true
@@ -27,14 +28,14 @@ type option struct {
 
 // options are all settings, in the order in which help and docs show them.
 var options = []option{
-	text(SettingsFile, "", "settings file (YAML); by flag or environment variable only", func(s *Settings) *string { return &s.File }),
+	text(SettingsFile, "FILE", "", "settings file (YAML); by flag or environment variable only", func(s *Settings) *string { return &s.File }),
 	boolean("dev", "development server: plain HTTP on loopback, key and token made on the first start", func(s *Settings) *bool { return &s.Dev }),
-	text("data", ".llm-config", "folder of the embedded database", func(s *Settings) *string { return &s.Data }),
-	text("master-key-file", "", "file that holds the master key", func(s *Settings) *string { return &s.MasterKeyFile }),
-	text("listen", "127.0.0.1:8700", "address of the API", func(s *Settings) *string { return &s.Listen }),
-	text("admin-listen", "", "address of the operators' routes; loopback when it has no host", func(s *Settings) *string { return &s.AdminListen }),
-	text("tls-cert", "", "file of the TLS certificate chain (PEM)", func(s *Settings) *string { return &s.TLSCert }).reloadable(),
-	text("tls-key", "", "file of the TLS key (PEM)", func(s *Settings) *string { return &s.TLSKey }).reloadable(),
+	text("data", "DIR", ".llm-config", "folder of the embedded database", func(s *Settings) *string { return &s.Data }),
+	text("master-key-file", "FILE", "", "file that holds the master key", func(s *Settings) *string { return &s.MasterKeyFile }),
+	text("listen", "ADDR", "127.0.0.1:8700", "address of the API", func(s *Settings) *string { return &s.Listen }),
+	text("admin-listen", "ADDR", "", "address of the operators' routes; loopback when it has no host", func(s *Settings) *string { return &s.AdminListen }),
+	text("tls-cert", "FILE", "", "file of the TLS certificate chain (PEM)", func(s *Settings) *string { return &s.TLSCert }).reloadable(),
+	text("tls-key", "FILE", "", "file of the TLS key (PEM)", func(s *Settings) *string { return &s.TLSKey }).reloadable(),
 	prefixes("trusted-proxy", "addresses of proxies that may speak plain HTTP and name the client", func(s *Settings) *[]netip.Prefix { return &s.TrustedProxies }).reloadable(),
 	choice("log-level", "info", "least level that is logged", []string{"debug", "info", "warn", "error"}, func(s *Settings) *string { return &s.LogLevel }).reloadable(),
 	choice("log-format", "json", "form of a log line", []string{"json", "text"}, func(s *Settings) *string { return &s.LogFormat }),
@@ -67,8 +68,8 @@ func copier[T any](field func(*Settings) *T) func(to, from *Settings) {
 	return func(to, from *Settings) { *field(to) = *field(from) }
 }
 
-func text(name, fallback, usage string, field func(*Settings) *string) option {
-	return option{name: name, fallback: fallback, usage: usage,
+func text(name, value, fallback, usage string, field func(*Settings) *string) option {
+	return option{name: name, fallback: fallback, usage: usage, value: value,
 		copy: copier(field),
 		get:  func(s *Settings) string { return *field(s) },
 		set:  func(s *Settings, text string) error { *field(s) = text; return nil },
@@ -76,7 +77,7 @@ func text(name, fallback, usage string, field func(*Settings) *string) option {
 }
 
 func choice(name, fallback, usage string, choices []string, field func(*Settings) *string) option {
-	o := text(name, fallback, usage+": "+strings.Join(choices, ", "), field)
+	o := text(name, "NAME", fallback, usage+": "+strings.Join(choices, ", "), field)
 	o.set = func(s *Settings, text string) error {
 		if !slices.Contains(choices, text) {
 			return fmt.Errorf("is none of the choices; take one of %s", strings.Join(choices, ", "))
@@ -88,7 +89,7 @@ func choice(name, fallback, usage string, choices []string, field func(*Settings
 }
 
 func boolean(name, usage string, field func(*Settings) *bool) option {
-	return option{name: name, usage: usage, boolean: true,
+	return option{name: name, usage: usage, value: "bool", boolean: true,
 		copy: copier(field),
 		get:  func(s *Settings) string { return strconv.FormatBool(*field(s)) },
 		set: func(s *Settings, text string) error {
@@ -102,7 +103,7 @@ func boolean(name, usage string, field func(*Settings) *bool) option {
 }
 
 func count(name, fallback, usage string, field func(*Settings) *int) option {
-	return option{name: name, fallback: fallback, usage: usage,
+	return option{name: name, fallback: fallback, usage: usage, value: "N",
 		copy: copier(field),
 		get:  func(s *Settings) string { return strconv.Itoa(*field(s)) },
 		set: func(s *Settings, text string) error {
@@ -117,7 +118,7 @@ func count(name, fallback, usage string, field func(*Settings) *int) option {
 }
 
 func duration(name, fallback, usage string, field func(*Settings) *time.Duration) option {
-	return option{name: name, fallback: fallback, usage: usage,
+	return option{name: name, fallback: fallback, usage: usage, value: "TIME",
 		copy: copier(field),
 		get:  func(s *Settings) string { return field(s).String() },
 		set: func(s *Settings, text string) error {
@@ -132,7 +133,7 @@ func duration(name, fallback, usage string, field func(*Settings) *time.Duration
 }
 
 func prefixes(name, usage string, field func(*Settings) *[]netip.Prefix) option {
-	return option{name: name, usage: usage,
+	return option{name: name, usage: usage, value: "ADDRS",
 		copy: copier(field),
 		get:  func(s *Settings) string { return joinPrefixes(*field(s)) },
 		set: func(s *Settings, text string) (err error) {
@@ -170,7 +171,7 @@ func parsePrefixes(text string) ([]netip.Prefix, error) {
 }
 
 func size(name, fallback, usage string, field func(*Settings) *int64) option {
-	return option{name: name, fallback: fallback, usage: usage,
+	return option{name: name, fallback: fallback, usage: usage, value: "SIZE",
 		copy: copier(field),
 		get:  func(s *Settings) string { return formatSize(*field(s)) },
 		set: func(s *Settings, text string) (err error) {
