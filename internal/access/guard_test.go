@@ -104,6 +104,7 @@ func TestTenantSheet(t *testing.T) {
 	judge(t, absent, admin, access.TenantRead, inGlobex)
 	judge(t, absent, nobody, access.TenantRead, inAcme)
 	judge(t, deny, admin, access.TenantRead, server)
+	judge(t, deny, both, access.TenantRead, server)
 
 	judge(t, allow, serverAdmin, access.TenantManage, inAcme)
 	judge(t, allow, serverAdmin, access.TenantManage, server)

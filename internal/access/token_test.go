@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/base32"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"log/slog"
 	"regexp"
 	"strings"
@@ -83,6 +86,35 @@ func TestWhatIsNoToken(t *testing.T) {
 	}
 }
 
+// A check that is right does not make a token of what is not of the form.
+func TestTheCheckAloneMakesNoToken(t *testing.T) {
+	good := mustToken(t).Reveal()[:74]
+	if !parses(checked(good)) {
+		t.Fatal("this test checks otherwise than the product")
+	}
+	for _, altered := range []string{
+		good[:6] + "A" + good[7:],
+		good[:6] + "1" + good[7:],
+		good[:73] + "_",
+		good[:21] + "a" + good[22:],
+		"LLMC_" + good[5:],
+		good[:20] + "__" + good[22:],
+	} {
+		refuse(t, checked(altered))
+	}
+}
+
+// checked is text with its check behind it.
+func checked(text string) string {
+	sum := binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE([]byte(text)))
+	return text + strings.ToLower(strings.TrimRight(base32.StdEncoding.EncodeToString(sum), "="))
+}
+
+func parses(text string) bool {
+	_, _, ok := access.ParseToken(text)
+	return ok
+}
+
 func refuse(t *testing.T, text string) {
 	t.Helper()
 	if id, _, ok := access.ParseToken(text); ok {
@@ -103,6 +135,9 @@ func TestATokenDoesNotShowItself(t *testing.T) {
 	slog.New(slog.NewTextHandler(&shown, nil)).Info("x", "token", token)
 	if err := json.NewEncoder(&shown).Encode(map[string]any{"token": token}); err != nil {
 		t.Fatal(err)
+	}
+	if text, err := json.Marshal(token); err != nil || string(text) != `"`+token.String()+`"` {
+		t.Errorf("in JSON the token is %s, %v", text, err)
 	}
 	for _, part := range []string{secret, secret[:20], fmt.Sprintf("%x", secret)} {
 		if strings.Contains(shown.String(), part) {

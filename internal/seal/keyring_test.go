@@ -451,6 +451,23 @@ func (w *world) fail(part, method string) {
 	}
 }
 
+// What a store says of itself is not said again in other words.
+func TestAVerdictOfAStoreIsPassedOn(t *testing.T) {
+	w, k := founded(t, seal.Options{})
+	verdict := config.Errorf(config.KindOverloaded, "too much at once").Hint("wait")
+	w.keys.Keys = busy{w.keys.Keys, verdict}
+	if err := k.Destroy(t.Context(), tenantA); err != verdict {
+		t.Errorf("Destroy: %v, want the store's own error", err)
+	}
+}
+
+type busy struct {
+	store.Keys
+	err error
+}
+
+func (b busy) DestroyTenantKey(context.Context, config.TenantID) error { return b.err }
+
 func TestANewKeyStoreThatIsDownIsNotFounded(t *testing.T) {
 	for part, method := range map[string]string{"keys": "SetMasterCheck", "keeper": "Wrap", "data": "DataKeys"} {
 		t.Run(method, func(t *testing.T) {
