@@ -140,44 +140,66 @@ func (p *process) close() error {
 	return errors.Join(errs...)
 }
 
+// endpoint is an address that is listened on, and the server behind it.
+type endpoint struct {
+	*http.Server
+	listener net.Listener
+}
+
 // serve listens, and works until the context ends.
 func (p *process) serve(ctx context.Context) error {
 	s := p.live.Get().WithDefaults()
-	listener, err := net.Listen("tcp", s.Listen)
+	main, err := p.listen(ctx, "--listen", s.Listen, p.onlyTrusted(p.api), s.TLS())
 	if err != nil {
-		return failf("cannot listen on %s: %v", s.Listen, err).hint("free the address, or choose another with --listen")
+		return err
 	}
-	scheme := "http"
-	if s.TLS() {
-		scheme = "https"
+	endpoints := []endpoint{main}
+	if address := s.AdminAddress(); address != "" {
+		admin, err := p.listen(ctx, "--admin-listen", address, p.adminRoutes(), false)
+		if err != nil {
+			return errors.Join(err, main.listener.Close())
+		}
+		endpoints = append(endpoints, admin)
+		p.logger.Info("operators' routes are served", "address", admin.listener.Addr().String())
+	}
+	if err := p.greet(ctx, main.url(s.TLS())); err != nil {
+		for _, e := range endpoints {
+			err = errors.Join(err, e.listener.Close())
+		}
+		return err
+	}
+	work, ctx := errgroup.WithContext(ctx)
+	for _, e := range endpoints {
+		work.Go(func() error { return ended(e.Serve(e.listener)) })
+	}
+	work.Go(func() error { return p.reloads(ctx) })
+	work.Go(func() error { return p.housekeeping(ctx) })
+	work.Go(func() error {
+		<-ctx.Done()
+		return p.shutdown(endpoints)
+	})
+	return work.Wait()
+}
+
+func (e endpoint) url(withTLS bool) string {
+	if withTLS {
+		return "https://" + e.listener.Addr().String()
+	}
+	return "http://" + e.listener.Addr().String()
+}
+
+func (p *process) listen(ctx context.Context, flag, address string, handler http.Handler, withTLS bool) (endpoint, error) {
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", address)
+	if err != nil {
+		return endpoint{}, failf("cannot listen on %s: %v", address, err).hint("free the address, or choose another with %s", flag)
+	}
+	if withTLS {
 		listener = tls.NewListener(listener, &tls.Config{
 			MinVersion: tls.VersionTLS13, GetCertificate: p.cert.get, NextProtos: []string{"h2", "http/1.1"},
 		})
 	}
-	main := p.server(p.onlyTrusted(p.api))
-	servers := []*http.Server{main}
-	work, workCtx := errgroup.WithContext(ctx)
-	work.Go(func() error { return ended(main.Serve(listener)) })
-	if address := s.AdminAddress(); address != "" {
-		adminListener, err := net.Listen("tcp", address)
-		if err != nil {
-			return errors.Join(failf("cannot listen on %s: %v", address, err).hint("free the address, or choose another with --admin-listen"), listener.Close())
-		}
-		admin := p.server(p.adminRoutes())
-		servers = append(servers, admin)
-		work.Go(func() error { return ended(admin.Serve(adminListener)) })
-		p.logger.Info("operators' routes are served", "address", adminListener.Addr().String())
-	}
-	if err := p.greet(ctx, scheme+"://"+listener.Addr().String()); err != nil {
-		return errors.Join(err, main.Close())
-	}
-	work.Go(func() error { return p.reloads(workCtx) })
-	work.Go(func() error { return p.housekeeping(workCtx) })
-	work.Go(func() error {
-		<-workCtx.Done()
-		return p.shutdown(servers)
-	})
-	return work.Wait()
+	return endpoint{p.server(handler), listener}, nil
 }
 
 func ended(err error) error {
@@ -330,16 +352,16 @@ func (p *process) tidy(ctx context.Context) {
 }
 
 // shutdown ends watches, then lets requests finish.
-func (p *process) shutdown(servers []*http.Server) error {
+func (p *process) shutdown(endpoints []endpoint) error {
 	timeout := p.live.Get().WithDefaults().ShutdownTimeout
 	p.logger.Info("stopping", "timeout", timeout.String())
 	p.api.Stop()
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	var errs []error
-	for _, s := range servers {
-		if err := s.Shutdown(ctx); err != nil {
-			errs = append(errs, failf("requests did not finish within %s", timeout).hint("raise --shutdown-timeout"), s.Close())
+	for _, e := range endpoints {
+		if err := e.Shutdown(ctx); err != nil {
+			errs = append(errs, failf("requests did not finish within %s", timeout).hint("raise --shutdown-timeout"), e.Close())
 		}
 	}
 	p.tidy(ctx)
