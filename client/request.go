@@ -124,7 +124,7 @@ func (c *Client) do(ctx context.Context, r *request) (*answer, error) {
 	for attempt := 1; ; attempt++ {
 		a, err := c.try(ctx, r)
 		wait, again := c.pause(r, a, err, attempt)
-		if !again || ctx.Err() != nil || sleep(ctx, wait) != nil {
+		if !again || sleep(ctx, wait) != nil {
 			return a, err
 		}
 	}

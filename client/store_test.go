@@ -145,6 +145,12 @@ func TestStoreBackoffGrowsAndStartsAnew(t *testing.T) {
 		if got, want := fmt.Sprint(tries), "[100ms 300ms 700ms 1.5s 3.1s 6.3s 12.7s 22.7s 32.7s 42.7s]"; got != want {
 			t.Errorf("tried after %s, want %s", got, want)
 		}
+		// The tenth connection has lasted, so that the next wait is a short one again.
+		watches := len(f.watches())
+		f.endStreams()
+		if pass(100 * time.Millisecond); len(f.watches()) != watches+1 {
+			t.Error("did not start anew after a connection that lasted")
+		}
 	})
 }
 
@@ -231,20 +237,21 @@ func TestStoreRereadsOnReset(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, s, v := newStore(t)
 		before := v.Get()
-		f.send(10, resetEvent(10))
-		synctest.Wait()
-		if v.Get() != before {
-			t.Error("the same document is another value")
-		}
-		f.setQuietly(chatPath, `{"limit":2,"model":"b"}`)
+		f.setQuietly(chatPath, `{"limit":1,"model":"a"}`)
 		f.send(11, resetEvent(11))
 		f.wait(s, 11)
+		if v.Get() != before || f.readsOf(chatPath) != 2 {
+			t.Errorf("after %d reads the same document is another value", f.readsOf(chatPath))
+		}
+		f.setQuietly(chatPath, `{"limit":2,"model":"b"}`)
+		f.send(12, resetEvent(12))
+		f.wait(s, 12)
 		if v.Get().Model != "b" || s.Status().LastError != nil {
 			t.Errorf("after the reset %+v, status %+v", *v.Get(), s.Status())
 		}
 		f.endStreams()
 		pass(time.Second)
-		if got := f.watches(); !slices.Equal(got, []string{"10", "11"}) {
+		if got := f.watches(); !slices.Equal(got, []string{"10", "12"}) {
 			t.Errorf("watches resumed after %q", got)
 		}
 	})
