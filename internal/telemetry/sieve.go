@@ -67,17 +67,28 @@ func masks() (first, second, third [256]uint32) {
 
 // find is the first part of a line, from a position on, that must not be seen.
 func find(line []byte, at int) (from, to int, found bool) {
-	for ; at+2 < len(line); at++ {
-		mask := first[line[at]] & second[line[at+1]] & third[line[at+2]]
-		for ; mask != 0; mask &= mask - 1 {
-			p := &patterns[bits.TrailingZeros32(mask)]
-			if len(line)-at < len(p.prefix) || string(line[at:at+len(p.prefix)]) != p.prefix || p.word && inWord(line, at) {
-				continue
+	var one, two uint32 // the patterns whose first byte was the last, whose first two were the last two
+	for i, c := range line[at:] {
+		if three := two & third[c]; three != 0 {
+			if from, to, found := match(line, at+i-2, three); found {
+				return from, to, true
 			}
-			after := at + len(p.prefix)
-			if from, to := p.rest(line[after:]); from < to {
-				return after + from, after + to, true
-			}
+		}
+		two, one = one&second[c], first[c]
+	}
+	return 0, 0, false
+}
+
+// match tries the patterns of a set at a position.
+func match(line []byte, at int, set uint32) (from, to int, found bool) {
+	for ; set != 0; set &= set - 1 {
+		p := &patterns[bits.TrailingZeros32(set)]
+		if !bytes.HasPrefix(line[at:], []byte(p.prefix)) || p.word && inWord(line, at) {
+			continue
+		}
+		after := at + len(p.prefix)
+		if from, to := p.rest(line[after:]); from < to {
+			return after + from, after + to, true
 		}
 	}
 	return 0, 0, false
