@@ -9,7 +9,9 @@ import (
 )
 
 // certificate is the server's, which can be replaced while it serves.
-type certificate struct{ current atomic.Pointer[tls.Certificate] }
+type certificate struct {
+	current atomic.Pointer[tls.Certificate]
+}
 
 func (c *certificate) load(certFile, keyFile string) error {
 	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
@@ -20,7 +22,9 @@ func (c *certificate) load(certFile, keyFile string) error {
 	return nil
 }
 
-func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.current.Load(), nil }
+func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	return c.current.Load(), nil
+}
 
 // fromLoopbackOrProxy says whether a peer may speak plain HTTP.
 func fromLoopbackOrProxy(remote string, s *settings.Settings) bool {
