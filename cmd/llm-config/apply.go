@@ -97,7 +97,8 @@ func (p *applying) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if !p.dryRun && p.out.format == asTable {
+	planShown := !p.dryRun && p.out.format == asTable
+	if planShown {
 		printLocalPlan(p.app.printer(), plan)
 	}
 	result, err := p.client.PostChange(ctx, change)
@@ -106,6 +107,10 @@ func (p *applying) run(ctx context.Context) (err error) {
 	}
 	if err != nil {
 		return err
+	}
+	if planShown {
+		p.app.printer().printf("revision %d: %d layers\n", result.Revision, len(result.Edits))
+		return nil
 	}
 	return p.out.showChange(result)
 }
@@ -227,7 +232,7 @@ func printLocalPlan(p *printer, plan []planned) {
 		if *e.edit.IfVersion != 0 {
 			was = "v" + number(*e.edit.IfVersion)
 		}
-		differences := "-"
+		differences := "all"
 		if e.edit.Op == api.OpPut && e.before.Exists() {
 			differences = number(int64(len(config.Diff(e.before, e.after))))
 		}

@@ -75,7 +75,7 @@ func (e *editing) run(ctx context.Context) error {
 		saved, err := e.ask(ctx, comment, text)
 		switch {
 		case errors.Is(err, errNothingToDo):
-			e.app.printer().printf("unchanged: nothing was written\n")
+			e.app.printer().printf("unchanged\n")
 			return os.Remove(e.file)
 		case err != nil:
 			return err
@@ -151,7 +151,7 @@ func (e *editing) write(ctx context.Context, text []byte) (*api.ChangeResult, er
 	if err != nil {
 		return nil, err
 	}
-	return e.client.PostChange(ctx, api.Change{Message: e.message, Edits: []api.Edit{putEdit(e.key, layer, e.version)}})
+	return e.client.PutLayer(ctx, e.key.environment, e.key.path, layer.Canonical(), client.Write{Message: e.message, IfVersion: &e.version})
 }
 
 // again says whether the editor can be opened once more after an error, and

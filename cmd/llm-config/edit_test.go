@@ -5,8 +5,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/llm-devops/llm-config-manager/api"
 )
 
 // editor makes a script that acts as an editor: at its nth call it does the
@@ -79,7 +77,7 @@ func TestEditWritesWhatWasSaved(t *testing.T) {
 	s := newSession(t, w)
 	shown := editor(t, s, `sed -i 's/600/700/' "$1"`)
 	var message string
-	w.onChange = func(c api.Change) { message = c.Message }
+	w.onPut = func(m string) { message = m }
 	s.run(t, exitDone, "edit", limits.path, "-m", "more")
 	if got := w.layer(limits); got != `{"rpm":700}` || message != "more" {
 		t.Errorf("layer %s, message %q", got, message)
@@ -100,7 +98,7 @@ func TestEditLeavesAloneWhatWasNotTouched(t *testing.T) {
 			w.set(limits, `{"rpm":600}`)
 			s := newSession(t, w)
 			editor(t, s, step)
-			w.onChange = func(api.Change) { t.Error("something was written") }
+			w.onPut = func(string) { t.Error("something was written") }
 			s.run(t, exitDone, "edit", limits.path)
 			if !strings.HasPrefix(s.out.String(), "unchanged") {
 				t.Errorf("printed %q", s.out.String())
@@ -173,7 +171,7 @@ func TestEditKeepsTextWhenTheLayerMoved(t *testing.T) {
 	w.set(limits, `{"a":"x"}`)
 	s := newSession(t, w)
 	editor(t, s, `echo 'a: mine' > "$1"`)
-	w.onChange = func(api.Change) { w.set(limits, `{"a":"theirs"}`) }
+	w.onPut = func(string) { w.set(limits, `{"a":"theirs"}`) }
 	s.run(t, exitFailed, "edit", limits.path)
 	if text := keptFile(t, s); !strings.Contains(text, "a: mine") {
 		t.Errorf("kept %q", text)
@@ -193,7 +191,7 @@ func TestEditOpensAgainOnTheNewVersion(t *testing.T) {
 	s.interactive, s.stdin = true, typed(t, "y\n")
 	shown := editor(t, s, `echo 'a: mine' > "$1"`, `echo 'b: theirs' >> "$1"`)
 	once := true
-	w.onChange = func(api.Change) {
+	w.onPut = func(string) {
 		if once {
 			once = false
 			w.set(limits, `{"a":"x","b":"theirs"}`)

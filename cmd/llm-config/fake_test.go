@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -18,8 +19,8 @@ import (
 type wire struct {
 	t        *testing.T
 	url      string
-	onChange func(api.Change) // before a change is judged
-	onListed func()           // after a list was made, before it is answered
+	onPut    func(message string) // before a write is judged
+	onListed func()               // after a list was made, before it is answered
 
 	mu       sync.Mutex
 	revision int64
@@ -39,7 +40,7 @@ func newWire(t *testing.T) *wire {
 	mux.HandleFunc("GET "+api.RouteLayer, w.document)
 	mux.HandleFunc("GET "+api.RouteConfig, w.document)
 	mux.HandleFunc("GET "+api.RouteConfigs, w.list)
-	mux.HandleFunc("POST "+api.RouteChanges, w.change)
+	mux.HandleFunc("PUT "+api.RouteLayer, w.put)
 	mux.HandleFunc("GET "+api.RouteWatch, w.watch)
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
@@ -76,35 +77,34 @@ func (w *wire) list(rw http.ResponseWriter, r *http.Request) {
 	answer(rw, list)
 }
 
-func (w *wire) change(rw http.ResponseWriter, r *http.Request) {
-	var change api.Change
-	if err := json.NewDecoder(r.Body).Decode(&change); err != nil {
-		problem(rw, api.Problem{Code: api.CodeBadRequest, Detail: err.Error()})
-		return
+func (w *wire) put(rw http.ResponseWriter, r *http.Request) {
+	document, err := io.ReadAll(r.Body)
+	if err != nil {
+		w.t.Error(err)
 	}
-	if w.onChange != nil {
-		w.onChange(change)
+	if w.onPut != nil {
+		w.onPut(r.Header.Get(api.HeaderMessage))
 	}
-	edit := change.Edits[0]
-	key := layerKey{edit.Environment, edit.Path}
+	key := layerKey{r.PathValue("environment"), r.PathValue("path")}
 	w.mu.Lock()
 	now := w.layers[key]
 	w.mu.Unlock()
+	expected, conditional := api.ParseLayerETag(r.Header.Get("If-Match"))
 	switch {
-	case bytes.Contains(edit.Document, []byte("refuse me")):
+	case bytes.Contains(document, []byte("refuse me")):
 		problem(rw, api.Problem{Code: api.CodeInvalidReference, Detail: "that refers to nothing", Pointer: "/a", Next: "create it first"})
 		return
-	case bytes.Contains(edit.Document, []byte("forbidden")):
+	case bytes.Contains(document, []byte("forbidden")):
 		problem(rw, api.Problem{Code: api.CodeForbidden, Detail: "you may not"})
 		return
-	case edit.IfVersion != nil && *edit.IfVersion != now.version:
+	case conditional && expected != now.version, r.Header.Get("If-None-Match") == "*" && now.version != 0:
 		problem(rw, api.Problem{Code: api.CodePreconditionFailed, Detail: "the layer moved"})
 		return
 	}
-	version := w.set(key, string(edit.Document))
+	version := w.set(key, string(document))
 	answer(rw, api.ChangeResult{
 		Committed: api.Committed{Status: api.StatusCommitted, Revision: w.revision},
-		Edits:     []api.EditResult{{Op: edit.Op, Environment: key.environment, Path: key.path, Version: version}},
+		Edits:     []api.EditResult{{Op: api.OpPut, Environment: key.environment, Path: key.path, Version: version}},
 	})
 }
 

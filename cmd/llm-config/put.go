@@ -1,12 +1,10 @@
 package main
 
 import (
-	"io"
 	"os"
 
 	"github.com/spf13/cobra"
 
-	"github.com/llm-devops/llm-config-manager/api"
 	"github.com/llm-devops/llm-config-manager/internal/config"
 )
 
@@ -31,7 +29,7 @@ input (-f -) needs. Comments and the order of keys are not kept.`,
 		if err != nil {
 			return err
 		}
-		return w.post(c.Context(), to, api.Edit{Op: api.OpPut, Path: args[0], Document: document.Canonical(), IfVersion: w.version(c)})
+		return w.write(c.Context(), to, args[0], document, w.version(c))
 	}
 	return c
 }
@@ -45,8 +43,10 @@ func (a *app) readDocument(name, format string) (config.Document, error) {
 	if err != nil {
 		return config.Document{}, err
 	}
-	var from io.Reader = a.stdin
-	if name != "-" {
+	from := a.stdin
+	if name == "-" {
+		name = "standard input"
+	} else {
 		file, err := os.Open(name)
 		if err != nil {
 			return config.Document{}, err
@@ -56,7 +56,7 @@ func (a *app) readDocument(name, format string) (config.Document, error) {
 	}
 	text, err := readBounded(from)
 	if err != nil {
-		return config.Document{}, err
+		return config.Document{}, inArgument(name, err)
 	}
 	document, err := config.Decode(kind, text, localLimits)
 	if err != nil {
@@ -71,6 +71,9 @@ func documentFormat(name, format string) (config.Format, error) {
 	}
 	if kind := formatOfFile(name); name != "-" && kind != "" {
 		return kind, nil
+	}
+	if name == "-" {
+		name = "standard input"
 	}
 	return "", failf("%s does not tell its format", name).hint("give --format json, yaml or toml")
 }
@@ -87,7 +90,7 @@ again, and every version stays in the history: rollback brings the layer back.`,
 		if err != nil {
 			return err
 		}
-		return w.post(c.Context(), to, api.Edit{Op: api.OpDelete, Path: args[0], IfVersion: w.version(c)})
+		return w.write(c.Context(), to, args[0], config.Document{}, w.version(c))
 	}
 	return c
 }

@@ -31,7 +31,7 @@ func (o *output) showChange(result *api.ChangeResult) error {
 func printChange(p *printer, result *api.ChangeResult) {
 	switch {
 	case result.Status == api.StatusUnchanged || len(result.Edits) == 0:
-		p.printf("unchanged: revision %d says so already\n", result.Revision)
+		p.printf("unchanged at revision %d\n", result.Revision)
 	case result.Status == api.StatusPlanned:
 		printPlan(p, result)
 	case len(result.Edits) == 1:
@@ -120,7 +120,7 @@ func (o *output) showCommitted(data any, committed api.Committed, format string,
 		data: data,
 		people: func(p *printer) {
 			if committed.Status == api.StatusUnchanged {
-				p.printf("unchanged: revision %d says so already\n", committed.Revision)
+				p.printf("unchanged at revision %d\n", committed.Revision)
 				return
 			}
 			p.printf("revision %d: %s\n", committed.Revision, fmt.Sprintf(format, args...))

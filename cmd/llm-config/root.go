@@ -1,9 +1,12 @@
 package main
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/llm-devops/llm-config-manager/internal/config"
 )
 
 // Groups of verbs in the help text.
@@ -35,6 +38,7 @@ Exit status: 0 done, 1 failed, 2 there is a difference (diff, dry runs).`,
 		&cobra.Group{ID: groupFolders, Title: "Folders and processes:"},
 		&cobra.Group{ID: groupManage, Title: "Server and tenants:"},
 	)
+	root.SetHelpCommand(newHelpCommand(a))
 	root.SetHelpCommandGroupID(groupManage)
 	root.SetCompletionCommandGroupID(groupManage)
 	for group, commands := range verbs(a) {
@@ -43,7 +47,27 @@ Exit status: 0 done, 1 failed, 2 there is a difference (diff, dry runs).`,
 			root.AddCommand(c)
 		}
 	}
+	root.InitDefaultCompletionCmd()
+	if completion, _, err := root.Find([]string{"completion"}); err == nil {
+		onlyHolds(completion)
+	}
 	return root
+}
+
+func newHelpCommand(a *app) *cobra.Command {
+	c := a.command("help [COMMAND…]", "Show the help of a command", "Show the help of a command.", `  llm-config help set
+  llm-config help tenant create`)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		at, rest, err := c.Root().Find(args)
+		if err != nil {
+			return err
+		}
+		if len(rest) > 0 {
+			return unknownCommand(at, rest[0])
+		}
+		return at.Help()
+	}
+	return c
 }
 
 // verbs are all commands below the root, by their group in the help text.
@@ -76,21 +100,28 @@ func (a *app) command(use, short, long, example string) *cobra.Command {
 
 // group makes a command that only holds others.
 func (a *app) group(name, short, long, example string, commands ...*cobra.Command) *cobra.Command {
-	c := &cobra.Command{Use: name, Short: short, Long: long, Example: example, Args: cobra.ArbitraryArgs}
-	c.SuggestionsMinimumDistance = 2
+	c := &cobra.Command{Use: name, Short: short, Long: long, Example: example}
 	c.AddCommand(commands...)
+	onlyHolds(c)
+	return c
+}
+
+// onlyHolds makes a command show its help, and refuse what it does not hold.
+func onlyHolds(c *cobra.Command) {
+	c.SuggestionsMinimumDistance = 2
+	c.Args = cobra.ArbitraryArgs
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if len(args) == 0 {
 			return c.Help()
 		}
 		return unknownCommand(c, args[0])
 	}
-	return c
 }
 
 func unknownCommand(c *cobra.Command, name string) error {
 	unknown := failf("%s has no command %q", c.CommandPath(), name)
 	if near := c.SuggestionsFor(name); len(near) > 0 {
+		slices.Sort(near)
 		return unknown.hint("did you mean %s?", strings.Join(near, " or "))
 	}
 	return unknown.hint("`%s --help` lists them", c.CommandPath())
@@ -120,8 +151,28 @@ func argumentsOf(use string) cobra.PositionalArgs {
 			return failf("%q is one argument too many for %s", args[most], c.CommandPath()).
 				hint("`%s --help` has an example; quote what holds spaces", c.CommandPath())
 		}
+		for i, arg := range args {
+			if err := checkArgument(words[min(i, len(words)-1)], arg); err != nil {
+				return inArgument(arg, err)
+			}
+		}
 		return nil
 	}
+}
+
+// checkArgument refuses what cannot be a path before it gets near a URL.
+func checkArgument(word, arg string) (err error) {
+	switch word = strings.Trim(word, "[]…"); {
+	case strings.HasPrefix(word, "PATH"):
+		path, _, _ := strings.Cut(arg, "#")
+		if word == "PATH" {
+			path = arg
+		}
+		_, err = config.ParsePath(path)
+	case word == "PREFIX":
+		_, err = config.ParsePrefix(arg)
+	}
+	return err
 }
 
 // exclusive refuses flags that contradict each other.

@@ -95,6 +95,11 @@ func (r *running) split(c *cobra.Command, args []string) error {
 	case len(r.command) == 0:
 		return failf("nothing is behind --").hint("write the command there, as in `llm-config run gateway/limits -- ./gateway`")
 	}
+	for _, path := range r.paths {
+		if err := checkArgument("PATH", path); err != nil {
+			return inArgument(path, err)
+		}
+	}
 	return nil
 }
 

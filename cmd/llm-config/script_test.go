@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"io"
 	"os"
@@ -77,7 +78,8 @@ func serve(t *testing.T) (address, token string) {
 	data := t.TempDir()
 	c := exec.CommandContext(t.Context(), "llm-config", "serve", "--dev", "--data", data, "--listen", "127.0.0.1:0")
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
-	c.Stderr = t.Output()
+	var log bytes.Buffer
+	c.Stderr = &log
 	out, err := c.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +94,8 @@ func serve(t *testing.T) (address, token string) {
 		}
 	}
 	if address == "" {
-		t.Fatal("the server ended without saying where it is")
+		_ = c.Wait()
+		t.Fatalf("the server ended without saying where it is:\n%s", &log)
 	}
 	go func() { _, _ = io.Copy(io.Discard, out) }()
 	t.Cleanup(func() {

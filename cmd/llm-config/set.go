@@ -37,10 +37,24 @@ func (w *writer) version(c *cobra.Command) *int64 {
 	return &w.ifVersion
 }
 
-// post sends one edit of the layer at a path and prints what came of it.
-func (w *writer) post(ctx context.Context, to *client.Client, edit api.Edit) error {
-	edit.Environment = w.environment
-	result, err := to.PostChange(ctx, api.Change{Message: *w.message, Edits: []api.Edit{edit}, DryRun: w.dryRun})
+// write puts a layer, or deletes it when the document is absent, and prints
+// what came of it.
+func (w *writer) write(ctx context.Context, to *client.Client, path string, document config.Document, ifVersion *int64) error {
+	how := client.Write{Message: *w.message, IfVersion: ifVersion}
+	var result *api.ChangeResult
+	var err error
+	switch {
+	case w.dryRun:
+		edit := api.Edit{Op: api.OpPut, Environment: w.environment, Path: path, Document: document.Canonical(), IfVersion: ifVersion}
+		if !document.Exists() {
+			edit.Op = api.OpDelete
+		}
+		result, err = to.PostChange(ctx, api.Change{Message: *w.message, Edits: []api.Edit{edit}, DryRun: true})
+	case document.Exists():
+		result, err = to.PutLayer(ctx, w.environment, path, document.Canonical(), how)
+	default:
+		result, err = to.DeleteLayer(ctx, w.environment, path, how)
+	}
 	if err != nil {
 		return err
 	}
@@ -134,7 +148,7 @@ func (w *writer) update(c *cobra.Command, path string, edit func(config.Document
 		if layer, err = edit(layer); err != nil {
 			return err
 		}
-		err = w.post(c.Context(), to, api.Edit{Op: api.OpPut, Path: path, Document: layer.Canonical(), IfVersion: &version})
+		err = w.write(c.Context(), to, path, layer, &version)
 		if !errors.Is(err, client.ErrPreconditionFailed) || w.version(c) != nil || try == maxTries {
 			return err
 		}
@@ -162,7 +176,6 @@ type assignment struct {
 
 func parseAssignments(args []string) ([]assignment, error) {
 	assignments := make([]assignment, len(args))
-	seen := map[string]bool{}
 	for i, arg := range args {
 		text, value, ok := strings.Cut(arg, "=")
 		if !ok {
@@ -175,13 +188,25 @@ func parseAssignments(args []string) ([]assignment, error) {
 		if assignments[i].value, err = parseValue(value); err != nil {
 			return nil, inArgument(text, err)
 		}
-		key := assignments[i].key.String()
-		if seen[key] {
-			return nil, failf("%s is set twice", key).hint("give each key once")
+		if other, ok := overlapping(assignments[:i], assignments[i].key); ok {
+			return nil, failf("%s and %s set the same", other, assignments[i].key).hint("give one of them")
 		}
-		seen[key] = true
 	}
 	return assignments, nil
+}
+
+// overlapping finds a key that is this one, above it or below it.
+func overlapping(assignments []assignment, key config.Key) (config.Key, bool) {
+	for _, a := range assignments {
+		shorter, longer := a.key.String()+".", key.String()+"."
+		if len(shorter) > len(longer) {
+			shorter, longer = longer, shorter
+		}
+		if strings.HasPrefix(longer, shorter) {
+			return a.key, true
+		}
+	}
+	return config.Key{}, false
 }
 
 func parseValue(text string) (any, error) {
@@ -203,6 +228,9 @@ func parseValue(text string) (any, error) {
 
 // inArgument says which argument an error is about.
 func inArgument(text string, err error) error {
+	if text == "" {
+		text = `""`
+	}
 	f := *asFailure(err)
 	f.what = text + ": " + f.what
 	return &f
