@@ -381,6 +381,36 @@ func TestCloseRefusesQueued(t *testing.T) {
 	}
 }
 
+// TestContextIsHeededUntilTheTransaction takes a write back while it is queued.
+func TestContextIsHeededUntilTheTransaction(t *testing.T) {
+	s := open(t, t.TempDir())
+	create(t, s)
+	running := &holding{held: make(chan struct{}), release: make(chan struct{})}
+	ran := make(chan error, 1)
+	go func() { ran <- s.writer.do(context.Background(), running) }()
+	<-running.held
+	ctx, cancel := context.WithCancel(t.Context())
+	committed := make(chan error, 1)
+	go func() {
+		_, err := s.Commit(ctx, alpha.ID, put("gateway", 1, "x"))
+		committed <- err
+	}()
+	for len(s.writer.queue) == 0 {
+		runtime.Gosched()
+	}
+	cancel()
+	close(running.release)
+	if err := <-ran; err != nil {
+		t.Error(err)
+	}
+	if err := <-committed; !errors.Is(err, context.Canceled) {
+		t.Errorf("the error is %v, want %v", err, context.Canceled)
+	}
+	if got := mustPut(t, s, "gateway", 1, "x"); got != 2 {
+		t.Errorf("the revision is %d, want 2", got)
+	}
+}
+
 // TestDestroyedBodyIsGone looks for the bytes in every file.
 func TestDestroyedBodyIsGone(t *testing.T) {
 	dir := t.TempDir()
@@ -406,13 +436,17 @@ func TestDestroyedKeyIsGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer keys.Close()
-	if err := keys.AddTenantKey(t.Context(), alpha.ID, []byte("wrapped-tenant-key")); err != nil {
-		t.Fatal(err)
+	for i := range byte(9) {
+		if err := keys.AddTenantKey(t.Context(), config.TenantID{i}, bytes.Repeat([]byte(fmt.Sprint("wrapped-key-", i)), 30)); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if err := keys.DestroyTenantKey(t.Context(), alpha.ID); err != nil {
-		t.Fatal(err)
+	for i := range byte(8) {
+		if err := keys.DestroyTenantKey(t.Context(), config.TenantID{i}); err != nil {
+			t.Fatal(err)
+		}
+		checkAbsent(t, dir, fmt.Sprint("wrapped-key-", i))
 	}
-	checkAbsent(t, dir, "wrapped-tenant-key")
 }
 
 func checkAbsent(t *testing.T, dir, text string) {

@@ -235,6 +235,8 @@ func cursors(t *testing.T, w *world) {
 	}
 	_, _, err = w.Versions(w.ctx, a.ID, []config.EnvironmentID{base}, config.MustPath("limits"), store.Page{Limit: 1, Cursor: kept["Versions"]})
 	refused(t, err, config.KindInvalidCursor)
+	_, _, err = w.Versions(w.ctx, a.ID, []config.EnvironmentID{production}, config.MustPath(filledPath), store.Page{Limit: 1, Cursor: kept["Versions"]})
+	refused(t, err, config.KindInvalidCursor)
 	_, _, err = w.Log(w.ctx, a.ID, []store.EntryKind{store.EntryChange}, store.Page{Limit: 1, Cursor: kept["Log"]})
 	refused(t, err, config.KindInvalidCursor)
 }
