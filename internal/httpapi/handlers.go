@@ -31,6 +31,10 @@ type (
 	Idempotent struct {
 		Key string `header:"Idempotency-Key" doc:"A write that comes again with the same key is answered as before, for 24 hours"`
 	}
+	// Why is the message of a write that has no body to hold it.
+	Why struct {
+		Message string `header:"X-Config-Message" doc:"Why; percent-encoded"`
+	}
 	body[T any] struct {
 		Body T
 	}
@@ -42,6 +46,8 @@ type (
 )
 
 func (p OnePage) page() store.Page { return store.Page{Limit: p.Limit, Cursor: store.Cursor(p.Cursor)} }
+
+func (w Why) message() (string, error) { return headerMessage(w.Message) }
 
 func answerOf[T any](t T) *body[T] { return &body[T]{t} }
 
@@ -345,10 +351,15 @@ func (s *Server) setTag(ctx context.Context, in *setTagIn) (*written[api.TagResu
 type deleteTagIn struct {
 	TagIn
 	Idempotent
+	Why
 }
 
 func (s *Server) deleteTag(ctx context.Context, in *deleteTagIn) (*written[api.Deleted], error) {
-	return wasDeleted(s.service.DeleteTag(ctx, callerOf(ctx), in.Tenant, in.Tag))
+	message, err := in.message()
+	if err != nil {
+		return nil, err
+	}
+	return wasDeleted(s.service.DeleteTag(ctx, callerOf(ctx), in.Tenant, in.Tag, message))
 }
 
 func wasDeleted(d service.Deleted, err error) (*written[api.Deleted], error) {

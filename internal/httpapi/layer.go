@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/llm-devops/llm-config-manager/api"
 	"github.com/llm-devops/llm-config-manager/internal/config"
@@ -45,8 +46,8 @@ func (s *Server) layerEdit(r *http.Request) (edit service.Edit, message string, 
 	if dryRun, err = onlyDryRun(r); err != nil {
 		return edit, "", false, err
 	}
-	if message, err = url.PathUnescape(r.Header.Get(api.HeaderMessage)); err != nil {
-		return edit, "", false, config.Errorf(config.KindBadRequest, "the message is not percent-encoded").At(api.HeaderMessage)
+	if message, err = headerMessage(r.Header.Get(api.HeaderMessage)); err != nil {
+		return edit, "", false, err
 	}
 	if edit.IfVersion, err = precondition(r.Header); err != nil {
 		return edit, "", false, err
@@ -62,6 +63,15 @@ func (s *Server) layerEdit(r *http.Request) (edit service.Edit, message string, 
 		edit.Op = service.Delete
 	}
 	return edit, message, dryRun, err
+}
+
+// headerMessage reads a write's message from a header, which holds no text as it is.
+func headerMessage(text string) (string, error) {
+	message, err := url.PathUnescape(text)
+	if err != nil || !utf8.ValidString(message) {
+		return "", config.Errorf(config.KindBadRequest, "the message is not percent-encoded UTF-8").At(api.HeaderMessage)
+	}
+	return message, nil
 }
 
 func onlyDryRun(r *http.Request) (bool, error) {

@@ -44,10 +44,15 @@ func (s *Server) putEnvironment(ctx context.Context, in *putEnvironmentIn) (*wri
 type deleteEnvironmentIn struct {
 	InEnvironment
 	Idempotent
+	Why
 }
 
 func (s *Server) deleteEnvironment(ctx context.Context, in *deleteEnvironmentIn) (*written[api.Deleted], error) {
-	return wasDeleted(s.service.DeleteEnvironment(ctx, callerOf(ctx), in.Tenant, in.Environment))
+	message, err := in.message()
+	if err != nil {
+		return nil, err
+	}
+	return wasDeleted(s.service.DeleteEnvironment(ctx, callerOf(ctx), in.Tenant, in.Environment, message))
 }
 
 func (s *Server) listTenants(ctx context.Context, in *OnePage) (*body[api.TenantList], error) {
