@@ -90,9 +90,12 @@ func (s *Service) PutEnvironment(ctx context.Context, who Caller, tenant, name s
 
 // DeleteEnvironment forgets an environment that nothing inherits from and that
 // says nothing of its own. Its history stays.
-func (s *Service) DeleteEnvironment(ctx context.Context, who Caller, tenant, name string) (Deleted, error) {
+func (s *Service) DeleteEnvironment(ctx context.Context, who Caller, tenant, name, message string) (Deleted, error) {
 	state, err := s.guard(ctx, who, access.EnvironmentWrite, tenant, access.Resource{Environment: name})
 	if err != nil {
+		return Deleted{}, err
+	}
+	if err := checkMessage(message); err != nil {
 		return Deleted{}, err
 	}
 	return once(ctx, s, who, state.tenant.ID, func() (Deleted, error) {
@@ -102,7 +105,7 @@ func (s *Service) DeleteEnvironment(ctx context.Context, who Caller, tenant, nam
 			if err != nil {
 				return nil, err
 			}
-			p, err := s.proposeTree(who, state, n, next, e, "", "environment "+name+" was deleted")
+			p, err := s.proposeTree(who, state, n, next, e, message, "environment "+name+" was deleted")
 			if err != nil {
 				return nil, err
 			}

@@ -82,9 +82,12 @@ type Deleted struct {
 }
 
 // DeleteTag forgets a tag; the revision that it named stays.
-func (s *Service) DeleteTag(ctx context.Context, who Caller, tenant, name string) (Deleted, error) {
+func (s *Service) DeleteTag(ctx context.Context, who Caller, tenant, name, message string) (Deleted, error) {
 	state, err := s.guard(ctx, who, access.TagWrite, tenant, access.Resource{Name: name})
 	if err != nil {
+		return Deleted{}, err
+	}
+	if err := checkMessage(message); err != nil {
 		return Deleted{}, err
 	}
 	return once(ctx, s, who, state.tenant.ID, func() (Deleted, error) {
@@ -94,7 +97,7 @@ func (s *Service) DeleteTag(ctx context.Context, who Caller, tenant, name string
 				return nil, noTag(name, err)
 			}
 			record := s.record(who, "tag.delete", access.TagWrite, resourceName(access.Resource{Tenant: n.tenant, Name: name}))
-			p, err := s.proposeEntry(who, n, store.EntryTag, name, "", "tag "+name+" was deleted", record)
+			p, err := s.proposeEntry(who, n, store.EntryTag, name, message, "tag "+name+" was deleted", record)
 			if err != nil {
 				return nil, err
 			}
