@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/llm-devops/llm-config-manager/api"
 )
@@ -118,7 +119,7 @@ func FuzzProblem(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%s does not parse: %v", printed, err)
 		}
-		if diff := cmp.Diff(p, again); diff != "" {
+		if diff := cmp.Diff(p, again, cmpopts.EquateEmpty()); diff != "" {
 			t.Errorf("(-first +again)\n%s", diff)
 		}
 		if !bytes.Equal(printed, must(json.Marshal(again))) {
