@@ -5,7 +5,6 @@ import (
 	"net/http"
 
 	"github.com/andybalholm/brotli"
-	"github.com/danielgtaylor/huma/v2/negotiation"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
@@ -23,7 +22,10 @@ func encodingOf(r *http.Request, size int) (service.Render, string) {
 	if len(accept) == 0 || size < compressFrom {
 		return service.Plain, ""
 	}
-	name := negotiation.SelectQValueFast(accept[0], encodings)
+	name := negotiate(accept, encodings)
+	if weight(accept, "identity") > weight(accept, name) {
+		return service.Plain, ""
+	}
 	switch name {
 	case "zstd":
 		return service.Zstd, name

@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/danielgtaylor/huma/v2/negotiation"
-
 	"github.com/llm-devops/llm-config-manager/api"
 	"github.com/llm-devops/llm-config-manager/internal/canon"
 	"github.com/llm-devops/llm-config-manager/internal/config"
@@ -159,28 +157,6 @@ func (p *readParameters) set(name, value string, flags []string) (err error) {
 
 func unknownParameter(name string) error {
 	return config.Errorf(config.KindBadRequest, "this route has no such parameter").At(bounded(name, 64)).Hint("see /docs")
-}
-
-// acceptedFormat is the format that the caller prefers among ours.
-func acceptedFormat(r *http.Request) (config.Format, error) {
-	lines := r.Header["Accept"]
-	if len(lines) == 0 || lines[0] == "*/*" || lines[0] == api.TypeJSON {
-		return config.JSON, nil
-	}
-	accept := strings.Join(lines, ",")
-	switch negotiation.SelectQValueFast(accept, mediaTypes) {
-	case api.TypeJSON:
-		return config.JSON, nil
-	case api.TypeYAML:
-		return config.YAML, nil
-	case api.TypeTOML:
-		return config.TOML, nil
-	}
-	if strings.Contains(accept, "*/*") || strings.Contains(accept, "application/*") {
-		return config.JSON, nil
-	}
-	return "", config.Errorf(config.KindNotAcceptable, "none of the accepted formats can be had").At("Accept").
-		Hint("accept application/json, application/yaml or application/toml")
 }
 
 func (s *Server) explain(w http.ResponseWriter, r *http.Request, path config.Path, p readParameters) {

@@ -1,6 +1,7 @@
 package httpapi_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/llm-devops/llm-config-manager/api"
@@ -13,3 +14,5 @@ func TestSmoke(t *testing.T) {
 	n.call(t, "GET", n.path(api.RouteConfig, "production", "gateway/other"), nil).refused(t, api.CodeNotFound)
 	t.Log(n.log.String())
 }
+
+var long = strings.Repeat("You answer briefly. ", 100)

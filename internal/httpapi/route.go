@@ -172,10 +172,10 @@ func (s *Server) finish(w http.ResponseWriter, r *http.Request, b *bufferedWrite
 	if header.Get("Cache-Control") == "" {
 		header.Set("Cache-Control", "no-store")
 	}
+	header["Vary"] = varyHeader
 	body := b.body.Bytes()
 	if encoding, packed := compressed(r, body); packed != nil {
 		header.Set("Content-Encoding", encoding)
-		header.Set("Vary", "Accept-Encoding")
 		body = packed
 	}
 	if b.status == 0 {

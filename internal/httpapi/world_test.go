@@ -113,6 +113,7 @@ func newWorld(t *testing.T, changes ...func(*httpapi.Options)) *world {
 	w.http.Config.MaxHeaderBytes = 64 << 10
 	w.http.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	w.http.Start()
+	w.http.Client().Transport.(*http.Transport).DisableCompression = true
 	w.address = w.http.Listener.Addr().String()
 	t.Cleanup(w.http.Close)
 	return w
