@@ -58,6 +58,10 @@ func (k *Keyring) refuseOrphans(ctx context.Context) error {
 	var server config.TenantID
 	_, err := k.keys.TenantKey(ctx, server)
 	if err == nil || config.KindOf(err) == config.KindGone {
+		// Another process that founds it writes the check value first.
+		if _, err := k.keys.MasterCheck(ctx); err == nil {
+			return nil
+		}
 		return config.Errorf(config.KindUnavailable, "the key store has tenant keys but no check value of its master key: it is damaged").
 			Hint("restore the key store from its backup")
 	}
@@ -75,6 +79,10 @@ func (k *Keyring) refuseLostKey(ctx context.Context, id config.TenantID) error {
 		return unavailable(err, "the database does not answer")
 	}
 	if len(data) > 0 {
+		// Another process that founds the tenant adds its key first.
+		if _, err := k.keys.TenantKey(ctx, id); err == nil {
+			return nil
+		}
 		return config.Errorf(config.KindUnavailable, "the data of tenant %s was sealed under a key that the key store does not hold", id).
 			Hint("put back the key store that belongs to this data; it is backed up apart from the data")
 	}

@@ -151,6 +151,44 @@ func TestFoundInManyProcessesAtOnce(t *testing.T) {
 	}
 }
 
+// Whoever founds second takes what the first one made, at whatever moment it
+// was overtaken; with another master key it stops.
+func TestFoundingOvertaken(t *testing.T) {
+	for name, overtake := range map[string]func(*world, func()){
+		"after the check value": func(w *world, f func()) { w.keys.onCheck = f },
+		"before the data keys":  func(w *world, f func()) { w.data.onList = f },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			var first *seal.Keyring
+			found := func() {
+				first = w.start(t, seal.Options{})
+				mustFound(t, first, tenantA)
+			}
+			overtake(w, found)
+			second := w.start(t, seal.Options{})
+			mustFound(t, second, tenantA)
+			mustOpen(t, second, place, mustSeal(t, first, place, []byte("text")), []byte("text"))
+
+			w = newWorld(t)
+			overtake(w, found)
+			other := *w
+			other.keeper = &keeper{Keeper: newFileKeeper(t)}
+			if _, err := other.tryStart(t, seal.Options{}); !errors.Is(err, seal.ErrWrongMasterKey) {
+				t.Errorf("a second founder with another key: %v, want ErrWrongMasterKey", err)
+			}
+		})
+	}
+}
+
+func TestFoundingATenantOvertaken(t *testing.T) {
+	w := newWorld(t)
+	first, second := w.start(t, seal.Options{}), w.start(t, seal.Options{})
+	w.data.onList = func() { mustFound(t, first, tenantA) }
+	mustFound(t, second, tenantA)
+	mustOpen(t, second, place, mustSeal(t, first, place, []byte("text")), []byte("text"))
+}
+
 func TestDestroyedIsGone(t *testing.T) {
 	w, k := founded(t, seal.Options{})
 	sealed := mustSeal(t, k, place, []byte("text"))

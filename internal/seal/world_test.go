@@ -118,6 +118,7 @@ type keys struct {
 	down      atomic.Pointer[string] // the method that fails
 	reads     atomic.Int64           // calls of TenantKey
 	onRead    func()                 // called when TenantKey has its answer
+	onCheck   func()                 // called once, when MasterCheck has its answer
 	hideCheck bool
 }
 
@@ -133,7 +134,12 @@ func (k *keys) MasterCheck(ctx context.Context) ([]byte, error) {
 	if k.hideCheck {
 		return nil, config.Errorf(config.KindNotFound, "there is no check value")
 	}
-	return k.Keys.MasterCheck(ctx)
+	check, err := k.Keys.MasterCheck(ctx)
+	if f := k.onCheck; f != nil {
+		k.onCheck = nil
+		f()
+	}
+	return check, err
 }
 
 func (k *keys) SetMasterCheck(ctx context.Context, check []byte) error {
@@ -174,6 +180,7 @@ type data struct {
 	inner        store.DataKeys
 	down         atomic.Pointer[string] // the method that fails
 	reservations atomic.Int64
+	onList       func()               // called once, before DataKeys looks
 	crash        bool                 // ReserveSeals commits, and its answer is lost
 	alter        func(*store.DataKey) // what becomes of a row that is read
 }
@@ -186,6 +193,10 @@ func (d *data) fails(method string) bool {
 func (d *data) DataKeys(ctx context.Context, id config.TenantID) ([]store.DataKey, error) {
 	if d.fails("DataKeys") {
 		return nil, errDown
+	}
+	if f := d.onList; f != nil {
+		d.onList = nil
+		f()
 	}
 	rows, err := d.inner.DataKeys(ctx, id)
 	if d.alter != nil {
