@@ -166,6 +166,9 @@ func toInt(b bool) int64 {
 // engineError gives a failure of the disk its kind, so that callers can say
 // "try again later"; any other failure is a fault of ours.
 func engineError(err error) error {
+	if err == nil {
+		return nil
+	}
 	var failure *sqlite.Error
 	if !errors.As(err, &failure) {
 		return err

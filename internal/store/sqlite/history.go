@@ -10,6 +10,9 @@ import (
 	"github.com/llm-devops/llm-config-manager/internal/store"
 )
 
+const selectVersionRow = `
+SELECT ` + layerColumns + ` FROM layer_versions v WHERE v.row = ?`
+
 // LayerVersion implements store.History.
 func (s *Store) LayerVersion(
 	ctx context.Context, tenant config.TenantID, environment config.EnvironmentID, path config.Path, version config.Version,

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -28,7 +29,11 @@ func (s *Store) ScanLayers(ctx context.Context, tenant config.TenantID, scan sto
 	if err != nil {
 		return nil, "", err
 	}
-	sc := scanner{ctx: ctx, tenant: tenant, scan: scan}
+	environments, err := json.Marshal(scan.Environments)
+	if err != nil {
+		return nil, "", err
+	}
+	sc := scanner{ctx: ctx, tenant: tenant, scan: scan, environments: string(environments)}
 	err = s.snapshot(ctx, func(c *conn) error { sc.conn = c; return sc.run(after) })
 	switch {
 	case err == nil:
@@ -39,32 +44,31 @@ func (s *Store) ScanLayers(ctx context.Context, tenant config.TenantID, scan sto
 	return nil, "", err
 }
 
-// scanner reads heads in the order of their paths and collects those of one
+// scanner reads layers in the order of their paths and collects those of one
 // path until the next begins.
 type scanner struct {
 	*conn
-	ctx    context.Context
-	tenant config.TenantID
-	scan   store.Scan
+	ctx          context.Context
+	tenant       config.TenantID
+	scan         store.Scan
+	environments string // as JSON
 
-	rows   int           // read so far
-	path   config.Path   // being collected
-	match  bool          // the glob selects it
-	heads  []scannedHead // of path, in the environments asked for
-	paths  int           // selected so far
-	layers []store.Layer
-}
-
-type scannedHead struct {
-	row   int64 // of layer_versions
-	state store.LayerState
+	rows      int           // read so far
+	path      config.Path   // being collected
+	match     bool          // the glob selects it
+	collected []store.Layer // of path, in the environments asked for
+	paths     int           // selected so far
+	layers    []store.Layer // of the paths selected
 }
 
 const (
-	headColumns = `path, environment, revision, state, row`
+	scanLayers = `
+SELECT ` + layerColumns + `
+FROM layers h CROSS JOIN layer_versions v ON v.row = h.row
+WHERE h.tenant = ? AND h.environment IN (SELECT value FROM json_each(?)) `
 
-	scanHeads   = `SELECT ` + headColumns + ` FROM layers WHERE tenant = ? AND path > ? AND path < ? ORDER BY path, environment`
-	scanHeadsOf = `SELECT ` + headColumns + ` FROM layers WHERE tenant = ? AND path = ? ORDER BY environment`
+	scanBelow = scanLayers + `AND h.path > ? AND h.path < ? ORDER BY h.path, h.environment`
+	scanPath  = scanLayers + `AND h.path = ? ORDER BY h.environment`
 )
 
 // run scans the paths behind after. A prefix is two ranges: the path itself and,
@@ -73,20 +77,21 @@ func (s *scanner) run(after string) error {
 	low, high := after, "\x7f"
 	if prefix := s.scan.Prefix.String(); prefix != "" {
 		if after == "" {
-			if err := s.query(scanHeadsOf, s.head, s.tenant[:], prefix); err != nil {
+			if err := s.query(scanPath, s.newest, s.tenant[:], s.environments, prefix); err != nil {
 				return err
 			}
 		}
 		low, high = max(after, prefix+"/"), prefix+"0"
 	}
-	if err := s.query(scanHeads, s.head, s.tenant[:], low, high); err != nil {
+	if err := s.query(scanBelow, s.newest, s.tenant[:], s.environments, low, high); err != nil {
 		return err
 	}
 	return s.endPath()
 }
 
-// head takes one row of headColumns.
-func (s *scanner) head(r row) error {
+// newest takes the newest version of a layer, or the one before it that the
+// scan's revision asks for.
+func (s *scanner) newest(r row) error {
 	if s.rows++; s.rows%heedEvery == 0 && s.ctx.Err() != nil {
 		return context.Cause(s.ctx)
 	}
@@ -95,27 +100,23 @@ func (s *scanner) head(r row) error {
 			return err
 		}
 	}
-	environment := config.EnvironmentID(r.int(1))
-	if !s.match || !slices.Contains(s.scan.Environments, environment) {
+	if !s.match {
 		return nil
 	}
-	if at := s.scan.At; at != 0 && config.Revision(r.int(2)) > at {
-		return s.headAt(environment, at)
+	if at := s.scan.At; at != 0 && config.Revision(r.int(3)) > at {
+		return s.query(selectLayerAt, s.collect, s.tenant[:], r.text(0), r.int(1), int64(at))
 	}
-	s.heads = append(s.heads, scannedHead{r.int(4), store.LayerState(r.int(3))})
-	return nil
+	return s.collect(r)
 }
 
-const selectHeadAt = `
-SELECT row, state FROM layer_versions
-WHERE tenant = ? AND path = ? AND environment = ? AND revision <= ? ORDER BY revision DESC LIMIT 1`
+const selectLayerAt = `
+SELECT ` + layerColumns + ` FROM layer_versions v
+WHERE v.tenant = ? AND v.path = ? AND v.environment = ? AND v.revision <= ? ORDER BY v.revision DESC LIMIT 1`
 
-// headAt takes the version that was the newest at a revision, if there was one.
-func (s *scanner) headAt(environment config.EnvironmentID, at config.Revision) error {
-	return s.query(selectHeadAt, func(r row) error {
-		s.heads = append(s.heads, scannedHead{r.int(0), store.LayerState(r.int(1))})
-		return nil
-	}, s.tenant[:], s.path.String(), int64(environment), int64(at))
+func (s *scanner) collect(r row) error {
+	layer, err := layerOf(r)
+	s.collected = append(s.collected, layer)
+	return err
 }
 
 func (s *scanner) beginPath(r row) error {
@@ -123,32 +124,19 @@ func (s *scanner) beginPath(r row) error {
 		return err
 	}
 	path, err := r.path(0)
-	s.path, s.match, s.heads = path, s.scan.Glob.Match(path), s.heads[:0]
+	s.path, s.match = path, s.scan.Glob.Match(path)
 	return err
 }
 
-const selectVersionRow = `
-SELECT ` + layerColumns + ` FROM layer_versions v WHERE v.row = ?`
-
 // endPath adds the layers collected at a path, if any of them says something.
 func (s *scanner) endPath() error {
-	if !slices.ContainsFunc(s.heads, func(h scannedHead) bool { return h.state != store.Deleted }) {
-		return nil
-	}
-	if s.paths == s.scan.Page.Limit {
-		return errPageFull
-	}
-	s.paths++
-	for _, h := range s.heads {
-		err := s.query(selectVersionRow, func(r row) error {
-			layer, err := layerOf(r)
-			s.layers = append(s.layers, layer)
-			return err
-		}, h.row)
-		if err != nil {
-			return err
+	if slices.ContainsFunc(s.collected, func(l store.Layer) bool { return l.State != store.Deleted }) {
+		if s.paths == s.scan.Page.Limit {
+			return errPageFull
 		}
+		s.paths++
+		s.layers = append(s.layers, s.collected...)
 	}
-	s.heads = s.heads[:0]
+	s.collected = s.collected[:0]
 	return nil
 }
