@@ -18,8 +18,11 @@ CREATE TABLE tenants (
 INSERT INTO tenants (id, name, created, deleted, revision, time, environments, audit_sequence, audit_hash)
 VALUES (zeroblob(16), NULL, 0, 0, 0, 0, 0, 0, zeroblob(32));
 
--- Bodies are appended in commit order, so that a group of writes fills a few
--- pages whatever paths it touches; the index and the heads find them.
+-- Tables with a rowid (layer_versions, log, audit) hold bodies. Those are appended
+-- in commit order, so that a group of writes fills a few pages whatever tenants
+-- and paths it touches; small indexes find them. Tables without one hold little,
+-- in the order it is read in.
+
 CREATE TABLE layer_versions (
     row         INTEGER NOT NULL PRIMARY KEY,
     tenant      BLOB    NOT NULL,
@@ -68,7 +71,7 @@ CREATE TABLE log (
     subject_version     INTEGER NOT NULL,
     sealed              BLOB,
     PRIMARY KEY (tenant, revision)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE TABLE audit (
     tenant   BLOB    NOT NULL,
@@ -76,7 +79,7 @@ CREATE TABLE audit (
     hash     BLOB    NOT NULL,
     record   BLOB    NOT NULL,
     PRIMARY KEY (tenant, sequence)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE TABLE environments (
     tenant   BLOB    NOT NULL,
