@@ -65,7 +65,7 @@ func (c *conn) query(text string, each func(row) error, arguments ...driver.Valu
 	r := make(row, len(rows.Columns()))
 	for {
 		if err := rows.Next(r); err != nil {
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				return nil
 			}
 			return engineError(err)

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 	"time"
@@ -91,7 +92,7 @@ func (c *conn) entriesBefore(
 		}
 		return nil
 	}, tenant[:], before)
-	if err == errPageFull {
+	if errors.Is(err, errPageFull) {
 		return nil
 	}
 	return err

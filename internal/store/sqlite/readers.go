@@ -11,7 +11,7 @@ type readers chan *conn
 func openReaders(path string, n int) (readers, error) {
 	r := make(readers, n)
 	for range n {
-		c, err := openConn(dsn(path, "query_only(1)", "cache_size(-8192)"))
+		c, err := openConn(dsn(path, "query_only(1)", "cache_size(-4096)"))
 		if err != nil {
 			return nil, errors.Join(err, r.close(len(r)))
 		}

@@ -25,7 +25,7 @@ import (
 // Options are the engine's options; the zero Options are good ones.
 type Options struct {
 	Clock   func() time.Time // nil is time.Now
-	Readers int              // connections that read; 0 is two for each processor, at least four
+	Readers int              // connections that read; 0 is two for each processor, from 4 to 32
 }
 
 // The files of a data directory.
@@ -53,7 +53,7 @@ func Open(ctx context.Context, dir string, options Options) (_ *Store, err error
 		options.Clock = time.Now
 	}
 	if options.Readers == 0 {
-		options.Readers = max(4, 2*runtime.GOMAXPROCS(0))
+		options.Readers = min(max(4, 2*runtime.GOMAXPROCS(0)), 32)
 	}
 	dir, err = makeDirectory(dir)
 	if err != nil {
@@ -77,8 +77,10 @@ func Open(ctx context.Context, dir string, options Options) (_ *Store, err error
 	if s.readers, err = openReaders(path, options.Readers); err != nil {
 		return nil, err
 	}
-	s.writer, err = startWriter(path, options.Clock)
-	return s, err
+	if s.writer, err = startWriter(path, options.Clock); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // Close implements store.Store.
@@ -127,7 +129,7 @@ func prepareFile(ctx context.Context, path, migrations string) error {
 	if err != nil {
 		return err
 	}
-	if err := f.Close(); err != nil {
+	if err := errors.Join(f.Close(), syncDirectory(filepath.Dir(path))); err != nil {
 		return err
 	}
 	db, err := sql.Open("sqlite", dsn(path, "journal_mode(WAL)", "synchronous(FULL)"))
@@ -135,6 +137,15 @@ func prepareFile(ctx context.Context, path, migrations string) error {
 		return err
 	}
 	return errors.Join(migrate(ctx, db, migrations), db.Close())
+}
+
+// syncDirectory makes the names of new files as durable as what is in them.
+func syncDirectory(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // dsn names a database file and what its connection is told first.

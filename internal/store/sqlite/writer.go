@@ -54,8 +54,18 @@ type request struct {
 	done chan struct{}
 }
 
+// writerPragmas are measured: a larger cache costs more at each commit than it
+// saves, and a log that is written over in place is faster than one that grows.
+var writerPragmas = []string{
+	"synchronous(FULL)",            // what was acknowledged is on the disk
+	"secure_delete(ON)",            // what was destroyed is overwritten
+	"cache_size(-8192)",            // KiB
+	"wal_autocheckpoint(8192)",     // pages; 32 MiB
+	"journal_size_limit(67108864)", // bytes that the log keeps after a large write
+}
+
 func startWriter(path string, clock func() time.Time) (*writer, error) {
-	c, err := openConn(dsn(path, "synchronous(FULL)", "cache_size(-8192)", "wal_autocheckpoint(8192)", "secure_delete(ON)"))
+	c, err := openConn(dsn(path, writerPragmas...))
 	if err != nil {
 		return nil, err
 	}

@@ -129,21 +129,21 @@ func environments(t *testing.T, w *world) {
 	ok(t, err)
 	same(t, next, config.EnvironmentID(3))
 
-	set := func(id config.EnvironmentID, version config.Version, name string, deleted bool) (store.Receipt, error) {
+	set := func(version config.Version, name string, deleted bool) (store.Receipt, error) {
 		change := write()
-		e := config.Environment{ID: id, Name: name, Parent: base, Version: version}
+		e := config.Environment{ID: 3, Name: name, Parent: base, Version: version}
 		change.Environments = []store.EnvironmentWrite{{Environment: e, Deleted: deleted}}
 		return w.Commit(w.ctx, n.ID, change)
 	}
-	staging, err := set(3, 1, "staging", false)
+	staging, err := set(1, "staging", false)
 	ok(t, err)
-	renamed, err := set(3, 2, "stage", false)
+	renamed, err := set(2, "stage", false)
 	ok(t, err)
-	_, err = set(3, 2, "twice", false)
+	_, err = set(2, "twice", false)
 	refused(t, err, config.KindConflict)
-	_, err = set(3, 4, "gap", false)
+	_, err = set(4, "gap", false)
 	refused(t, err, config.KindConflict)
-	gone, err := set(3, 3, "stage", true)
+	gone, err := set(3, "stage", true)
 	ok(t, err)
 
 	for at, want := range map[config.Revision][]string{
