@@ -413,8 +413,9 @@ func TestAnotherTenantsKeyDoesNotOpen(t *testing.T) {
 	sealed := mustSeal(t, k, place, []byte("text"))
 	fresh := w.start(t, seal.Options{})
 	w.keys.Keys = misplacing{w.keys.Keys}
-	if _, err := fresh.Open(t.Context(), place, sealed); !errors.Is(err, seal.ErrSealBroken) {
-		t.Errorf("Open with the key of another tenant: %v, want ErrSealBroken", err)
+	_, err := fresh.Open(t.Context(), place, sealed)
+	if !errors.Is(err, seal.ErrSealBroken) || !errors.Is(err, seal.ErrNotWrapped) {
+		t.Errorf("Open with the key of another tenant: %v, want ErrSealBroken because of ErrNotWrapped", err)
 	}
 }
 

@@ -58,6 +58,9 @@ func (k *Keyring) load(ctx context.Context, id config.TenantID) (*tenant, error)
 		k.mu.Lock()
 		forgets := k.forgets
 		k.mu.Unlock()
+		if t, ok := k.tenants.GetIfPresent(id); ok {
+			return t, nil // a flight before this one was faster
+		}
 		t, err := k.read(ctx, id)
 		if err != nil {
 			return nil, err

@@ -79,7 +79,7 @@ func unpack(packed []byte) ([]byte, error) {
 		return packed[1:], nil
 	case packedZstd:
 		plain, err := decoder.DecodeAll(packed[1:], nil)
-		if err != nil || len(plain) > MaxPlainBytes {
+		if err != nil {
 			return nil, errUnpack
 		}
 		return plain, nil

@@ -2,6 +2,7 @@ package seal
 
 import (
 	"bytes"
+	"runtime"
 	"testing"
 )
 
@@ -22,11 +23,21 @@ func TestUnpackIsBounded(t *testing.T) {
 	}
 	for name, bomb := range bombs {
 		t.Run(name, func(t *testing.T) {
+			before := allocated()
 			if plain, err := unpack(bomb); err == nil {
 				t.Errorf("unpack answers %d bytes of %d", len(plain), len(bomb))
 			}
+			if took := allocated() - before; took > 4*MaxPlainBytes {
+				t.Errorf("unpack takes %d bytes to refuse", took)
+			}
 		})
 	}
+}
+
+func allocated() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.TotalAlloc
 }
 
 func TestLargeBuffersAreNotKept(t *testing.T) {
