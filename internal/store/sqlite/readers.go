@@ -3,14 +3,17 @@ package sqlite
 import (
 	"context"
 	"errors"
+	"runtime"
 )
 
 // readers holds the connections that are free to read.
 type readers chan *conn
 
-func openReaders(path string, n int) (readers, error) {
-	r := make(readers, n)
-	for range n {
+// openReaders opens two for each processor, since a read may wait for the disk;
+// each has a cache of its own.
+func openReaders(path string) (readers, error) {
+	r := make(readers, min(max(4, 2*runtime.GOMAXPROCS(0)), 32))
+	for range cap(r) {
 		c, err := openConn(dsn(path, "query_only(1)", "cache_size(-4096)"))
 		if err != nil {
 			return nil, errors.Join(err, r.close(len(r)))

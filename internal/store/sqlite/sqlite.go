@@ -14,7 +14,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"time"
 
@@ -24,8 +23,7 @@ import (
 
 // Options are the engine's options; the zero Options are good ones.
 type Options struct {
-	Clock   func() time.Time // nil is time.Now
-	Readers int              // connections that read; 0 is two for each processor, from 4 to 32
+	Clock func() time.Time // nil is time.Now
 }
 
 // The files of a data directory.
@@ -52,9 +50,6 @@ func Open(ctx context.Context, dir string, options Options) (_ *Store, err error
 	if options.Clock == nil {
 		options.Clock = time.Now
 	}
-	if options.Readers == 0 {
-		options.Readers = min(max(4, 2*runtime.GOMAXPROCS(0)), 32)
-	}
 	dir, err = makeDirectory(dir)
 	if err != nil {
 		return nil, err
@@ -74,7 +69,7 @@ func Open(ctx context.Context, dir string, options Options) (_ *Store, err error
 	if err := prepareFile(ctx, path, "data"); err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	if s.readers, err = openReaders(path, options.Readers); err != nil {
+	if s.readers, err = openReaders(path); err != nil {
 		return nil, err
 	}
 	if s.writer, err = startWriter(path, options.Clock); err != nil {
