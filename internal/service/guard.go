@@ -11,14 +11,12 @@ import (
 
 // guard is the first call of every verb on a tenant: it finds the tenant and
 // decides whether the caller may. A tenant that is not the caller's is absent,
-// and a denial is on record before it is answered.
+// and a denial is on record before it is answered; asking for one that does not
+// exist is denied in the same way, so that neither answer nor time tells the two apart.
 func (s *Service) guard(ctx context.Context, who Caller, action access.Action, tenant string, r access.Resource) (*tenantState, error) {
 	state, err := s.tenants.named(ctx, tenant)
 	if err != nil {
-		if config.KindOf(err) == config.KindNotFound {
-			return nil, noTenant(tenant)
-		}
-		return nil, err
+		return nil, s.guardAbsent(ctx, who, action, tenant, err)
 	}
 	r.Tenant = state.tenant.ID
 	decision := s.policy.Decide(who.Principal, action, r)
@@ -36,6 +34,21 @@ func (s *Service) guard(ctx context.Context, who Caller, action access.Action, t
 		return nil, noTenant(tenant)
 	}
 	return nil, forbidden(action)
+}
+
+// guardAbsent answers for a tenant that was not found.
+func (s *Service) guardAbsent(ctx context.Context, who Caller, action access.Action, tenant string, cause error) error {
+	if config.KindOf(cause) != config.KindNotFound {
+		return cause
+	}
+	if !who.Principal.ServerAdmin { // who may list tenants, so there is nothing to hide
+		asked := access.Resource{Name: "tenants/" + tenant}
+		d := access.Decision{Reasons: []string{"there is no such tenant"}}
+		if err := s.recordDenial(ctx, who, action, config.TenantID{}, asked, d); err != nil {
+			return err
+		}
+	}
+	return noTenant(tenant)
 }
 
 // guardServer is the first call of every verb on the server itself.
