@@ -120,7 +120,7 @@ func (p *applying) readFolder() (folderContent, error) {
 	if err != nil {
 		return folderContent{}, err
 	}
-	defer f.Close()
+	defer f.close()
 	content, err := f.read(p.environment)
 	if err != nil {
 		return content, err

@@ -195,10 +195,10 @@ func (e *editing) moved(ctx context.Context) (comment string, _ error) {
 	lines := []string{f.what + ", by this:"}
 	for _, d := range config.Diff(before, e.layer) {
 		from, to := string(canon.Append(nil, d.From)), string(canon.Append(nil, d.To))
-		switch d.Op {
-		case config.DiffAdd:
+		if d.Op == config.DiffAdd {
 			from = "nothing"
-		case config.DiffRemove:
+		}
+		if d.Op == config.DiffRemove {
 			to = "nothing"
 		}
 		lines = append(lines, fmt.Sprintf("  %s: %s → %s", cmp.Or(d.Pointer, "(document)"), from, to))
@@ -238,7 +238,7 @@ func withoutComment(text []byte) []byte {
 func (a *app) openEditor(ctx context.Context, file string) error {
 	editor := cmp.Or(a.getenv("VISUAL"), a.getenv("EDITOR"), "vi")
 	// The shell takes apart what may hold flags, as in EDITOR="code --wait".
-	c := exec.CommandContext(ctx, "sh", "-c", editor+` "$1"`, "sh", file)
+	c := exec.CommandContext(ctx, "sh", "-c", editor+` "$1"`, "sh", file) //nolint:gosec // the person's own editor
 	c.Stdin, c.Stdout, c.Stderr, c.Env = a.stdin, a.stdout, a.stderr, a.environ()
 	// Ctrl-C in an editor is the editor's: it must not end us and strand it.
 	interrupts := make(chan os.Signal, 1)

@@ -96,7 +96,7 @@ func (x *exporting) run(ctx context.Context, dir string) (err error) {
 	if x.folder, err = openFolder(dir); err != nil {
 		return err
 	}
-	defer x.folder.Close()
+	defer x.folder.close()
 	if err := x.look(environments); err != nil {
 		return err
 	}

@@ -46,7 +46,7 @@ func openFolder(name string) (*folder, error) {
 	return &folder{name: name, root: root}, nil
 }
 
-func (f *folder) Close() error { return f.root.Close() }
+func (f *folder) close() { _ = f.root.Close() }
 
 // folderContent is what a folder holds.
 type folderContent struct {

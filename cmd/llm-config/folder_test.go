@@ -40,7 +40,7 @@ func TestReadFolder(t *testing.T) {
 		name    string
 		files   map[string]string
 		only    string
-		want    []string // environment:path=canonical
+		want    []string // as environment:path=canonical text
 		skipped []string
 		wrong   []string // beginnings of the details
 	}{
@@ -97,7 +97,7 @@ func TestReadFolder(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer f.Close()
+			defer f.close()
 			content, err := f.read(c.only)
 			var got, wrong []string
 			if err != nil {
@@ -132,7 +132,7 @@ func TestFolderWritesWholeFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	defer f.close()
 	for _, name := range []string{"base/a.yaml", "staging/deep/er/b.yaml"} {
 		if err := f.write(name, []byte("new: 1\n")); err != nil {
 			t.Fatal(err)
@@ -159,7 +159,7 @@ func TestFolderWritesNothingOutside(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	defer f.close()
 	if err := f.write("base/a.yaml", []byte("x")); err == nil {
 		t.Error("wrote through a link")
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -128,9 +127,6 @@ func (o *output) showCommitted(data any, committed api.Committed, format string,
 		values: []string{number(committed.Revision)},
 	})
 }
-
-// scalar is a JSON value for a table cell.
-func (p *printer) scalar(raw json.RawMessage) string { return p.value(string(raw)) }
 
 // layersText names the layers that a document is made of.
 func layersText(layers []api.LayerRef) string {

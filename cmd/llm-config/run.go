@@ -143,7 +143,7 @@ func (a *app) cannotRun(err error) error {
 		f = failf("the command is in this folder, and PATH is searched here").hint("write ./ before its name")
 	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist):
 		code = exitNoCommand
-		f.hint("check its name, and PATH")
+		f = f.hint("check its name, and PATH")
 	}
 	a.report(f)
 	return exitStatus(code)

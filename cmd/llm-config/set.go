@@ -83,7 +83,7 @@ has moved, set reads it anew. With --if-version it does not.`,
 		if err != nil {
 			return err
 		}
-		return w.update(c, args[0], func(layer config.Document) (config.Document, error) {
+		return w.update(c.Context(), c, args[0], func(layer config.Document) (config.Document, error) {
 			for _, s := range assignments {
 				if layer, err = s.key.Set(layer, s.value); err != nil {
 					return layer, err
@@ -109,7 +109,7 @@ there shows again; to hide that, write a removal mark with set KEY=null.`,
 				return inArgument(text, err)
 			}
 		}
-		return w.update(c, args[0], func(layer config.Document) (config.Document, error) {
+		return w.update(c.Context(), c, args[0], func(layer config.Document) (config.Document, error) {
 			for _, key := range keys {
 				var found bool
 				var err error
@@ -132,13 +132,13 @@ const maxTries = 5
 
 // update changes a layer by reading, editing and writing it on the condition
 // that it is still what was read.
-func (w *writer) update(c *cobra.Command, path string, edit func(config.Document) (config.Document, error)) error {
+func (w *writer) update(ctx context.Context, c *cobra.Command, path string, edit func(config.Document) (config.Document, error)) error {
 	to, err := w.client(c)
 	if err != nil {
 		return err
 	}
 	for try := 1; ; try++ {
-		layer, version, err := readLayer(c.Context(), to, w.environment, path)
+		layer, version, err := readLayer(ctx, to, w.environment, path)
 		if err != nil {
 			return err
 		}
@@ -148,7 +148,7 @@ func (w *writer) update(c *cobra.Command, path string, edit func(config.Document
 		if layer, err = edit(layer); err != nil {
 			return err
 		}
-		err = w.write(c.Context(), to, path, layer, &version)
+		err = w.write(ctx, to, path, layer, &version)
 		if !errors.Is(err, client.ErrPreconditionFailed) || w.version(c) != nil || try == maxTries {
 			return err
 		}

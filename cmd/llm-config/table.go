@@ -47,7 +47,7 @@ func isTerminal(stream any) bool {
 }
 
 func (p *printer) paint(s style, text string) string {
-	if !p.colour || text == "" {
+	if !p.colour || s == "" || text == "" {
 		return text
 	}
 	return "\x1b[" + string(s) + "m" + text + "\x1b[0m"
