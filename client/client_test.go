@@ -87,7 +87,7 @@ func TestVerbs(t *testing.T) {
 		{"PUT " + env + `/layers/a/b {"x":1}`, func() (any, error) { return r.PutLayer(ctx, "production", "a/b", []byte(`{"x":1}`), Write{}) }},
 		{"PATCH " + env + `/layers/a/b {"x":2}`, func() (any, error) { return r.PatchLayer(ctx, "production", "a/b", []byte(`{"x":2}`), Write{}) }},
 		{"DELETE " + env + "/layers/a/b?dry_run=true ", func() (any, error) { return r.DeleteLayer(ctx, "production", "a/b", Write{DryRun: true}) }},
-		{"POST " + env + "/destroy/a/b?message=pasted+key&version=4 ", func() (any, error) { return r.Destroy(ctx, "production", "a/b", 4, "pasted key") }},
+		{"POST " + env + "/destroy/a/b?version=4 ", func() (any, error) { return r.Destroy(ctx, "production", "a/b", 4, "pasted key") }},
 		{`POST /api/v1/tenants/acme/changes {"message":"why","edits":[{"op":"put","environment":"production","path":"a","document":{},"if_version":0}]}`, func() (any, error) {
 			return r.PostChange(ctx, api.Change{Message: "why", Edits: []api.Edit{{Op: api.OpPut, Environment: "production", Path: "a", Document: json.RawMessage(`{}`), IfVersion: IfVersion(0)}}})
 		}},

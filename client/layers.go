@@ -70,5 +70,5 @@ func (c *Client) Destroy(ctx context.Context, environment, path string, version 
 	if err != nil {
 		return nil, err
 	}
-	return call[api.Destroyed](ctx, c, r.setInt("version", version).set("message", message))
+	return call[api.Destroyed](ctx, c, r.setInt("version", version).message(message))
 }

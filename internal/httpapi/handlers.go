@@ -184,8 +184,8 @@ func (s *Server) bundle(ctx context.Context, in *bundleIn) (*body[api.Bundle], e
 type destroyIn struct {
 	AtPath
 	Idempotent
-	Version int64  `query:"version" required:"true" minimum:"1" doc:"The version to destroy; not the newest"`
-	Message string `query:"message" doc:"Why"`
+	Why
+	Version int64 `query:"version" required:"true" minimum:"1" doc:"The version to destroy; not the newest"`
 }
 
 func (s *Server) destroy(ctx context.Context, in *destroyIn) (*written[api.Destroyed], error) {
@@ -193,7 +193,11 @@ func (s *Server) destroy(ctx context.Context, in *destroyIn) (*written[api.Destr
 	if err != nil {
 		return nil, err
 	}
-	d, err := s.service.Destroy(ctx, callerOf(ctx), in.Tenant, in.Environment, path, config.Version(in.Version), in.Message)
+	message, err := in.message()
+	if err != nil {
+		return nil, err
+	}
+	d, err := s.service.Destroy(ctx, callerOf(ctx), in.Tenant, in.Environment, path, config.Version(in.Version), message)
 	if err != nil {
 		return nil, err
 	}

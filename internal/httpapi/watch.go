@@ -96,9 +96,8 @@ type stream struct {
 func (t *stream) run(ctx context.Context) error {
 	tick := time.NewTicker(watchTick)
 	defer tick.Stop()
-	t.progress()
-	if err := t.flush(); err != nil {
-		return ignoreGone(err)
+	if err := t.begin(ctx); err != nil {
+		return err
 	}
 	for {
 		next, open := t.watcher.Wait()
@@ -120,6 +119,15 @@ func (t *stream) run(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// begin says where the stream begins: at what the watcher missed, else here.
+func (t *stream) begin(ctx context.Context) error {
+	if err := t.send(ctx); err != nil || t.told != 0 {
+		return err
+	}
+	t.progress()
+	return ignoreGone(t.flush())
 }
 
 // send sends everything that there is.
