@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -212,16 +211,8 @@ func ended(err error) error {
 func (p *process) server(handler http.Handler) *http.Server {
 	return &http.Server{
 		Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-		ErrorLog: log.New(lineLogger{telemetry.Component(p.logger, "http")}, "", 0),
+		ErrorLog: slog.NewLogLogger(telemetry.Component(p.logger, "http").Handler(), slog.LevelWarn),
 	}
-}
-
-// lineLogger takes what net/http has to say.
-type lineLogger struct{ *slog.Logger }
-
-func (l lineLogger) Write(line []byte) (int, error) {
-	l.Warn(strings.TrimSpace(string(line)))
-	return len(line), nil
 }
 
 // onlyTrusted refuses plain HTTP from off loopback unless a trusted proxy brings it.
@@ -303,10 +294,14 @@ func (p *process) reloads(ctx context.Context) error {
 			}
 		}
 	}()
-	return settings.Watch(ctx, func() []string {
+	err := settings.Watch(ctx, func() []string {
 		s := p.live.Get()
 		return []string{s.File, s.TLSCert, s.TLSKey}
 	}, p.reload)
+	if err != nil {
+		p.logger.Warn("files are not watched; settings and certificates are reloaded on SIGHUP alone", "error", err.Error())
+	}
+	return nil
 }
 
 func (p *process) reload() {
@@ -326,7 +321,9 @@ func (p *process) reload() {
 	for _, sentence := range refused {
 		p.logger.Warn("a setting needs a restart", "setting", sentence)
 	}
-	p.logger.Info("the settings were reloaded", "changed", strings.Join(changed, ", "))
+	if len(changed) > 0 {
+		p.logger.Info("the settings were reloaded", "changed", strings.Join(changed, ", "))
+	}
 }
 
 // housekeeping puts counts on record and forgets what expired, every minute and
