@@ -117,12 +117,12 @@ func (s *Service) change(ctx context.Context, who Caller, state *tenantState, w 
 		return ChangeResult{}, err
 	}
 	if w.dryRun {
-		return s.dryRun(ctx, state, w, want)
+		return s.dryRun(ctx, who, state, w, want)
 	}
 	return once(ctx, s, who, state.tenant.ID, func() (ChangeResult, error) {
 		var result ChangeResult
 		outcome, err := s.commit(ctx, state, w.queue, func(ctx context.Context, n *snapshot) (*proposal, error) {
-			p, err := n.wished(ctx, w, want, &result)
+			p, err := s.wished(ctx, who, state, n, w, want, &result)
 			if err != nil || len(p.edits) == 0 {
 				return nil, err
 			}
@@ -143,13 +143,13 @@ func answered(r ChangeResult) ChangeResult {
 	return r
 }
 
-func (s *Service) dryRun(ctx context.Context, state *tenantState, w writing, want func(context.Context, *snapshot) (wish, error)) (ChangeResult, error) {
+func (s *Service) dryRun(ctx context.Context, who Caller, state *tenantState, w writing, want func(context.Context, *snapshot) (wish, error)) (ChangeResult, error) {
 	n, err := s.newest(ctx, state)
 	if err != nil {
 		return ChangeResult{}, err
 	}
 	var result ChangeResult
-	p, err := n.wished(ctx, w, want, &result)
+	p, err := s.wished(ctx, who, state, n, w, want, &result)
 	if err != nil {
 		return ChangeResult{}, err
 	}
@@ -161,7 +161,7 @@ func (s *Service) dryRun(ctx context.Context, state *tenantState, w writing, wan
 }
 
 // wished plans what a verb wants of the snapshot and begins its answer.
-func (n *snapshot) wished(ctx context.Context, w writing, want func(context.Context, *snapshot) (wish, error), result *ChangeResult) (*plan, error) {
+func (s *Service) wished(ctx context.Context, who Caller, state *tenantState, n *snapshot, w writing, want func(context.Context, *snapshot) (wish, error), result *ChangeResult) (*plan, error) {
 	wish, err := want(ctx, n)
 	if err != nil {
 		return nil, err
@@ -170,8 +170,34 @@ func (n *snapshot) wished(ctx context.Context, w writing, want func(context.Cont
 	if err != nil {
 		return nil, err
 	}
+	if err := s.guardSecretReferences(ctx, who, state, p); err != nil {
+		return nil, err
+	}
 	*result = ChangeResult{Message: w.message, Edits: p.results(), Lost: wish.lost, Notes: wish.notes}
 	return p, nil
+}
+
+// guardSecretReferences asks for the right to refer to each secret that the
+// edits refer to, in every environment that inherits the layer.
+func (s *Service) guardSecretReferences(ctx context.Context, who Caller, state *tenantState, p *plan) error {
+	for _, e := range p.edits {
+		references, err := config.References(e.after.doc)
+		if err != nil {
+			return err
+		}
+		for _, l := range references {
+			if l.Reference.Kind != config.ReferSecret {
+				continue
+			}
+			for _, heir := range p.tree.Heirs(e.at.environment) {
+				resource := access.Resource{Environment: p.tree.Name(heir), Path: l.Reference.Path}
+				if _, err := s.guard(ctx, who, access.SecretRefer, state.tenant.Name, resource); err != nil {
+					return p.within(err, e.at)
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // draftsOf finds the layers that edits are of.
