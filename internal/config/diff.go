@@ -27,8 +27,13 @@ type Difference struct {
 	To      any
 }
 
-// Diff lists what turns one document into the other, by pointer. An absent
-// document differs from {}: the difference then has the pointer of the root.
+// maxDiffBytes bounds the pointers of a list of differences: those of many short
+// values below a long name have many times the bytes of the documents.
+const maxDiffBytes = 8 << 20
+
+// Diff lists what turns one document into the other, in the order of their text.
+// An absent document differs from {}, and documents with too many differences
+// to list differ as a whole: the one difference then has the root's pointer.
 func Diff(from, to Document) []Difference {
 	switch {
 	case !from.Exists() && !to.Exists():
@@ -40,75 +45,101 @@ func Diff(from, to Document) []Difference {
 	case bytes.Equal(from.canonical, to.canonical):
 		return nil
 	}
-	return diffObjects(nil, "", from.root, to.root)
+	var d differ
+	d.objects(from.root, to.root)
+	if d.bytes > maxDiffBytes {
+		return []Difference{{Op: DiffReplace, From: from.root, To: to.root}}
+	}
+	return d.found
 }
 
-func diffObjects(found []Difference, pointer string, from, to map[string]any) []Difference {
+type differ struct {
+	names []string // on the way to the values at hand
+	found []Difference
+	bytes int // of the pointers of found
+}
+
+func (d *differ) objects(from, to map[string]any) {
 	names := slices.Collect(maps.Keys(from))
 	for name := range to {
 		if _, both := from[name]; !both {
 			names = append(names, name)
 		}
 	}
-	slices.Sort(names)
+	slices.SortFunc(names, canon.CompareKeys)
 	for _, name := range names {
-		place := pointer + "/" + escapeToken(name)
 		before, inFrom := from[name]
 		after, inTo := to[name]
-		switch {
-		case !inTo:
-			found = append(found, Difference{Op: DiffRemove, Pointer: place, From: before})
-		case !inFrom:
-			found = append(found, Difference{Op: DiffAdd, Pointer: place, To: after})
-		default:
-			found = diffValues(found, place, before, after)
-		}
+		d.child(name, before, after, inFrom, inTo)
 	}
-	return found
 }
 
-func diffValues(found []Difference, pointer string, from, to any) []Difference {
+// arrays compares element by element; what one array has more is added or
+// removed at its end.
+func (d *differ) arrays(from, to []any) {
+	for i := range max(len(from), len(to)) {
+		var before, after any
+		inFrom, inTo := i < len(from), i < len(to)
+		if inFrom {
+			before = from[i]
+		}
+		if inTo {
+			after = to[i]
+		}
+		d.child(itoa(i), before, after, inFrom, inTo)
+	}
+}
+
+// child compares a member or element that is in one of the two or both.
+func (d *differ) child(name string, from, to any, inFrom, inTo bool) {
+	d.names = append(d.names, name)
+	switch {
+	case !inTo:
+		d.add(DiffRemove, from, to)
+	case !inFrom:
+		d.add(DiffAdd, from, to)
+	default:
+		d.values(from, to)
+	}
+	d.names = d.names[:len(d.names)-1]
+}
+
+func (d *differ) values(from, to any) {
 	switch before := from.(type) {
 	case map[string]any:
 		if after, ok := to.(map[string]any); ok {
-			return diffObjects(found, pointer, before, after)
+			d.objects(before, after)
+			return
 		}
 	case []any:
 		if after, ok := to.([]any); ok {
-			return diffArrays(found, pointer, before, after)
+			d.arrays(before, after)
+			return
 		}
 	}
-	if Equal(from, to) {
-		return found
+	if !Equal(from, to) {
+		d.add(DiffReplace, from, to)
 	}
-	return append(found, Difference{Op: DiffReplace, Pointer: pointer, From: from, To: to})
 }
 
-// diffArrays compares element by element; what one array has more is added or
-// removed at its end.
-func diffArrays(found []Difference, pointer string, from, to []any) []Difference {
-	common := min(len(from), len(to))
-	for i := range common {
-		found = diffValues(found, pointer+"/"+itoa(i), from[i], to[i])
+func (d *differ) add(op DiffOp, from, to any) {
+	if d.bytes > maxDiffBytes {
+		return
 	}
-	for i := common; i < len(from); i++ {
-		found = append(found, Difference{Op: DiffRemove, Pointer: pointer + "/" + itoa(i), From: from[i]})
-	}
-	for i := common; i < len(to); i++ {
-		found = append(found, Difference{Op: DiffAdd, Pointer: pointer + "/" + itoa(i), To: to[i]})
-	}
-	return found
+	pointer := Pointer{d.names}.String()
+	d.bytes += len(pointer)
+	d.found = append(d.found, Difference{Op: op, Pointer: pointer, From: from, To: to})
 }
 
 // Equal says whether two values of documents are the same.
 func Equal(a, b any) bool {
-	switch a.(type) {
-	case map[string]any, []any:
-		return bytes.Equal(canon.Append(nil, a), canon.Append(nil, b))
-	}
-	switch b.(type) {
-	case map[string]any, []any:
-		return false
+	switch a := a.(type) {
+	case map[string]any:
+		b, ok := b.(map[string]any)
+		return ok && maps.EqualFunc(a, b, Equal)
+	case []any:
+		b, ok := b.([]any)
+		return ok && slices.EqualFunc(a, b, Equal)
 	}
 	return a == b
 }

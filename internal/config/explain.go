@@ -3,13 +3,15 @@ package config
 import (
 	"maps"
 	"slices"
+
+	"github.com/llm-devops/llm-config-manager/internal/canon"
 )
 
 // Explanation says where every leaf of merged layers comes from. Layers are
 // named by their index in the list that was explained.
 type Explanation struct {
-	Leaves   []Leaf    // by pointer
-	Removals []Removal // by pointer
+	Leaves   []Leaf    // in the order of the document's text
+	Removals []Removal // in the same order, and each before what stands below it
 }
 
 // Leaf is a value that is no object with members. Arrays are leaves, because
@@ -27,8 +29,9 @@ type Said struct {
 	Value any
 }
 
-// Removal is a place at which a layer takes away what layers below it say: by
-// a removal mark, or by an object where they have something else.
+// Removal is a place at which a layer takes away what layers below it say: by a
+// removal mark that nothing is laid over, or by an object where they have
+// something else.
 type Removal struct {
 	Pointer string
 	Layer   int
@@ -53,16 +56,13 @@ func Explain(layers []Document) Explanation {
 
 // place explains one place of the merge; said is what layers say there, nearest first.
 func (e *Explanation) place(pointer string, said []Said) {
-	nearest := said[0]
-	switch value := nearest.Value.(type) {
+	switch nearest := said[0]; nearest.Value.(type) {
 	case nil:
-		if len(said) > 1 {
-			e.Removals = append(e.Removals, Removal{Pointer: pointer, Layer: nearest.Layer, Removes: said[1:]})
-		}
+		e.removal(pointer, nearest.Layer, said[1:])
 	case map[string]any:
 		e.object(pointer, said)
 	default:
-		e.Leaves = append(e.Leaves, Leaf{Pointer: pointer, Value: value, Layer: nearest.Layer, Shadows: said[1:]})
+		e.leaf(pointer, nearest.Value, said)
 	}
 }
 
@@ -80,26 +80,27 @@ func (e *Explanation) object(pointer string, said []Said) {
 			names[name] = append(names[name], Said{Layer: said[merging].Layer, Value: value})
 		}
 	}
-	if merging < len(said) {
-		e.hidden(pointer, said, merging)
+	if hidden := said[merging:]; len(hidden) > 0 && hidden[0].Value == nil {
+		e.removal(pointer, hidden[0].Layer, hidden[1:])
+	} else {
+		e.removal(pointer, said[merging-1].Layer, hidden)
 	}
-	before := len(e.Leaves)
-	for _, name := range slices.Sorted(maps.Keys(names)) {
+	leaves := len(e.Leaves)
+	for _, name := range slices.SortedFunc(maps.Keys(names), canon.CompareKeys) {
 		e.place(pointer+"/"+escapeToken(name), names[name])
 	}
-	if len(e.Leaves) == before {
-		e.Leaves = append(e.Leaves, Leaf{Pointer: pointer, Value: map[string]any{}, Layer: said[0].Layer})
+	if len(e.Leaves) == leaves {
+		e.leaf(pointer, map[string]any{}, said)
 	}
 }
 
-// hidden notes what lies below the objects that merge: taken away by a removal
-// mark if one stops the merge, else by the lowest object itself.
-func (e *Explanation) hidden(pointer string, said []Said, merging int) {
-	by, removes := said[merging-1].Layer, said[merging:]
-	if removes[0].Value == nil {
-		by, removes = removes[0].Layer, removes[1:]
-	}
-	if len(removes) > 0 {
-		e.Removals = append(e.Removals, Removal{Pointer: pointer, Layer: by, Removes: removes})
+func (e *Explanation) leaf(pointer string, value any, said []Said) {
+	e.Leaves = append(e.Leaves, Leaf{Pointer: pointer, Value: value, Layer: said[0].Layer, Shadows: said[1:]})
+}
+
+// removal notes what a layer takes away, which removal marks alone are not.
+func (e *Explanation) removal(pointer string, layer int, removes []Said) {
+	if slices.ContainsFunc(removes, func(s Said) bool { return s.Value != nil }) {
+		e.Removals = append(e.Removals, Removal{Pointer: pointer, Layer: layer, Removes: removes})
 	}
 }

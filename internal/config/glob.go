@@ -16,16 +16,14 @@ func ParseGlob(text string) (Glob, error) {
 		return Glob{}, nil
 	}
 	if len(text) > MaxGlobBytes {
-		return Glob{}, pathError("a glob is too long").Over(MaxGlobBytes, int64(len(text)))
+		return Glob{}, Errorf(KindInvalidPath, "a glob is too long").Over(MaxGlobBytes, int64(len(text)))
 	}
 	segments := strings.Split(text, "/")
 	for _, segment := range segments {
-		if segment == "" || segment != "**" && strings.Contains(segment, "**") {
+		_, err := ParsePath(strings.ReplaceAll(segment, "*", "x"))
+		if err != nil || segment != "**" && strings.Contains(segment, "**") {
 			return Glob{}, Errorf(KindInvalidPath, "the glob does not parse").
 				Hint("use * within a segment and ** for whole segments, as in gateway/**/limits-*")
-		}
-		if _, err := ParsePath("a" + strings.ReplaceAll(segment, "*", "x")); err != nil {
-			return Glob{}, err
 		}
 	}
 	return Glob{segments}, nil
@@ -38,8 +36,6 @@ func (g Glob) Match(path Path) bool {
 	return g.segments == nil || matchSegments(g.segments, strings.Split(path.text, "/"))
 }
 
-// matchSegments is quadratic at worst: after the last "**" that matched, only
-// the part behind it is tried again.
 func matchSegments(pattern, segments []string) bool {
 	return matchWild(len(pattern), len(segments),
 		func(p int) bool { return pattern[p] == "**" },
@@ -53,19 +49,22 @@ func matchSegment(pattern, segment string) bool {
 }
 
 // matchWild matches n items of a pattern against m items of a subject, where a
-// wild item stands for any run of the subject's.
+// wild item stands for any run of the subject's. It takes n·m steps at worst:
+// only the last wild item is ever tried with a longer run, because what stands
+// before it has matched as early as it can.
 func matchWild(n, m int, wild func(p int) bool, equal func(p, s int) bool) bool {
-	p, s, star, mark := 0, 0, -1, 0
+	p, s := 0, 0
+	star, run := -1, 0 // the last wild item, and where its run ends
 	for s < m {
 		switch {
 		case p < n && wild(p):
-			star, mark = p, s
+			star, run = p, s
 			p++
 		case p < n && equal(p, s):
 			p, s = p+1, s+1
 		case star >= 0:
-			mark++
-			p, s = star+1, mark
+			run++
+			p, s = star+1, run
 		default:
 			return false
 		}

@@ -12,14 +12,12 @@ type TenantID [16]byte
 // String is the id as 32 hexadecimal digits.
 func (id TenantID) String() string { return hex.EncodeToString(id[:]) }
 
-// ParseTenantID reads what String wrote.
+// ParseTenantID reads what String wrote, and nothing else.
 func ParseTenantID(text string) (TenantID, error) {
 	var id TenantID
-	if len(text) != 2*len(id) {
-		return id, Errorf(KindBadRequest, "a tenant id has %d hexadecimal digits", 2*len(id))
-	}
-	if _, err := hex.Decode(id[:], []byte(text)); err != nil {
-		return TenantID{}, Errorf(KindBadRequest, "a tenant id has %d hexadecimal digits", 2*len(id))
+	digits, err := hex.DecodeString(text)
+	if copy(id[:], digits); err != nil || id.String() != text {
+		return TenantID{}, Errorf(KindBadRequest, "a tenant id has %d lower-case hexadecimal digits", 2*len(id))
 	}
 	return id, nil
 }

@@ -1,5 +1,7 @@
 package config
 
+import "slices"
+
 // Merge lays layers over each other, the nearest first as Tree.Chain has them,
 // and answers what an environment says in all: objects merge member by member,
 // everything else replaces, and a null member is a removal mark, which takes
@@ -7,27 +9,23 @@ package config
 // value. Absent layers are passed over; when all are absent so is the result.
 func Merge(layers []Document) Document {
 	var merged map[string]any
-	var only Document // the single layer seen so far, if its text is the result
-	seen := 0
-	for i := len(layers) - 1; i >= 0; i-- {
-		layer := layers[i]
-		if !layer.Exists() {
+	var same Document // the layer that the merge is equal to so far, if it is to one
+	first := true
+	for _, layer := range slices.Backward(layers) {
+		switch {
+		case !layer.Exists():
 			continue
+		case first && hasMarks(layer.root):
+			merged = withoutMarks(layer.root)
+		case first:
+			merged, same = layer.root, layer
+		case len(layer.root) > 0:
+			merged, same = mergeObjects(merged, layer.root), Document{}
 		}
-		seen++
-		if seen == 1 {
-			merged, only = withoutMarks(layer.root), layer
-			continue
-		}
-		if len(layer.root) > 0 {
-			merged, only = mergeObjects(merged, layer.root), Document{}
-		}
+		first = false
 	}
-	switch {
-	case seen == 0:
-		return Document{}
-	case only.Exists() && !hasMarks(only.root):
-		return only
+	if first || same.Exists() {
+		return same
 	}
 	return NewDocument(merged)
 }

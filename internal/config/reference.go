@@ -1,8 +1,11 @@
 package config
 
 import (
+	"bytes"
 	"slices"
 	"strings"
+
+	"github.com/llm-devops/llm-config-manager/internal/canon"
 )
 
 // ReferenceKind is what a reference refers to.
@@ -33,61 +36,66 @@ func (r Reference) String() string {
 	return text + "}"
 }
 
-// piece is a run of literal text, or a reference when it has a kind.
-type piece struct {
-	literal   string
-	reference Reference
-}
-
 const (
 	openConfig = "${config:"
 	openSecret = "${secret:"
 )
 
-// mayRefer is the cheap test that spares most strings the parser.
-func mayRefer(text string) bool {
-	return strings.Contains(text, openConfig) || strings.Contains(text, openSecret)
+// piece is a run of text, or a reference when it has a kind.
+type piece struct {
+	text      string // of a reference: as it was written
+	reference Reference
 }
 
-// parseText cuts a string into literals and references. $${config: and
-// $${secret: are literals; of these only the first is unescaped here, because
-// secrets are resolved later, over the same text.
-func parseText(text string) ([]piece, error) {
+// parseText cuts a string into texts and references. A dollar in front makes
+// text of a reference. Before one to a document it is taken away; before one to
+// a secret it stays, because secrets are resolved later, over the same text.
+func parseText(text string) ([]piece, *Error) {
 	var pieces []piece
-	literal := strings.Builder{}
-	for i := 0; i < len(text); {
-		rest := text[i:]
-		switch {
-		case strings.HasPrefix(rest, "$"+openConfig):
-			literal.WriteString(openConfig)
-			i += len(openConfig) + 1
-		case strings.HasPrefix(rest, "$"+openSecret):
-			literal.WriteString(rest[:len(openSecret)+1])
-			i += len(openSecret) + 1
-		case strings.HasPrefix(rest, openConfig), strings.HasPrefix(rest, openSecret):
-			reference, size, err := parseReference(rest)
-			if err != nil {
-				return nil, err
-			}
-			if literal.Len() > 0 {
-				pieces = append(pieces, piece{literal: literal.String()})
-				literal.Reset()
-			}
-			pieces = append(pieces, piece{reference: reference})
-			i += size
-		default:
-			literal.WriteByte(text[i])
-			i++
+	add := func(p piece) {
+		if p.text != "" {
+			pieces = append(pieces, p)
 		}
 	}
-	if literal.Len() > 0 {
-		pieces = append(pieces, piece{literal: literal.String()})
+	for text != "" {
+		start := indexReference(text)
+		end := min(start+len(openConfig), len(text))
+		switch escaped := start > 0 && text[start-1] == '$'; {
+		case start == len(text), escaped && text[start:end] == openSecret:
+			add(piece{text: text[:end]})
+		case escaped:
+			add(piece{text: text[:start-1]})
+			add(piece{text: openConfig})
+		default:
+			reference, size, fault := parseReference(text[start:])
+			if fault != nil {
+				return nil, fault
+			}
+			end = start + size
+			add(piece{text: text[:start]})
+			add(piece{text[start:end], reference})
+		}
+		text = text[end:]
 	}
 	return pieces, nil
 }
 
+// indexReference is where the next reference or what looks like one begins, the
+// end of the text when there is none.
+func indexReference(text string) int {
+	for at := 0; ; at++ {
+		i := strings.Index(text[at:], "${")
+		if i < 0 {
+			return len(text)
+		}
+		if at += i; strings.HasPrefix(text[at:], openConfig) || strings.HasPrefix(text[at:], openSecret) {
+			return at
+		}
+	}
+}
+
 // parseReference reads the reference that text begins with and says how long it is.
-func parseReference(text string) (Reference, int, error) {
+func parseReference(text string) (Reference, int, *Error) {
 	end := strings.IndexByte(text, '}')
 	if end < 0 {
 		return Reference{}, 0, referenceError("a reference is not closed")
@@ -101,10 +109,9 @@ func parseReference(text string) (Reference, int, error) {
 	if err != nil {
 		return Reference{}, 0, referenceError("a reference does not name a path")
 	}
-	reference := Reference{Kind: kind, Path: path, Fragment: fragment}
 	switch {
 	case kind == ReferSecret && !hasFragment:
-		reference.Fragment = SecretField
+		fragment = SecretField
 	case kind == ReferSecret && !isField(fragment):
 		return Reference{}, 0, referenceError("a reference does not name a field of the secret")
 	case kind == ReferConfig:
@@ -112,7 +119,7 @@ func parseReference(text string) (Reference, int, error) {
 			return Reference{}, 0, referenceError("a reference's JSON pointer does not parse")
 		}
 	}
-	return reference, end + 1, nil
+	return Reference{Kind: kind, Path: path, Fragment: fragment}, end + 1, nil
 }
 
 func referenceError(message string) *Error {
@@ -126,36 +133,42 @@ func isField(text string) bool {
 	return err == nil && !strings.Contains(text, "/")
 }
 
-// References are the references in a document, in no particular order, each
-// with where it stands. The error is of KindInvalidReference with its pointer.
+// Located is a reference and the string that it stands in.
+type Located struct {
+	Pointer   Pointer
+	Reference Reference
+}
+
+// References are the references in a document, in its order. The error is of
+// KindInvalidReference with its pointer.
 func References(doc Document) ([]Located, error) {
+	if !bytes.Contains(doc.canonical, []byte(openConfig)) && !bytes.Contains(doc.canonical, []byte(openSecret)) {
+		return nil, nil
+	}
 	var found []Located
-	err := eachString(doc.root, "", func(pointer, text string) error {
-		pieces, err := parseText(text)
-		if err != nil {
-			return at(err, pointer)
+	err := eachText(doc.root, Pointer{}, func(at Pointer, text string) error {
+		pieces, fault := parseText(text)
+		if fault != nil {
+			return fault.At(at.String())
 		}
 		for _, p := range pieces {
 			if p.reference.Kind != "" {
-				found = append(found, Located{Pointer: pointer, Reference: p.reference})
+				found = append(found, Located{at, p.reference})
 			}
 		}
 		return nil
 	})
-	return found, err
-}
-
-// Located is a reference and the JSON pointer of the string it stands in.
-type Located struct {
-	Pointer   string
-	Reference Reference
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
 }
 
 // ConfigTargets are the paths of the documents that a document refers to,
 // sorted, each once, itself left out.
 func ConfigTargets(self Path, doc Document) ([]Path, error) {
 	references, err := References(doc)
-	if err != nil || len(references) == 0 {
+	if err != nil {
 		return nil, err
 	}
 	var targets []Path
@@ -168,25 +181,23 @@ func ConfigTargets(self Path, doc Document) ([]Path, error) {
 	return slices.Compact(targets), nil
 }
 
-// eachString calls visit for every string value that might hold a reference.
-func eachString(value any, pointer string, visit func(pointer, text string) error) error {
+// eachText calls visit for every string that might hold a reference.
+func eachText(value any, at Pointer, visit func(at Pointer, text string) error) error {
 	switch value := value.(type) {
 	case string:
-		if mayRefer(value) {
-			return visit(pointer, value)
-		}
+		return visit(at, value)
 	case map[string]any:
-		for name, member := range value {
-			if mayHoldReference(member) {
-				if err := eachString(member, pointer+"/"+escapeToken(name), visit); err != nil {
+		for _, name := range canon.SortedKeys(value) {
+			if mayRefer(value[name]) {
+				if err := eachText(value[name], at.Append(name), visit); err != nil {
 					return err
 				}
 			}
 		}
 	case []any:
 		for i, element := range value {
-			if mayHoldReference(element) {
-				if err := eachString(element, pointer+"/"+itoa(i), visit); err != nil {
+			if mayRefer(element) {
+				if err := eachText(element, at.Append(itoa(i)), visit); err != nil {
 					return err
 				}
 			}
@@ -195,21 +206,13 @@ func eachString(value any, pointer string, visit func(pointer, text string) erro
 	return nil
 }
 
-// mayHoldReference spares plain values the cost of a pointer.
-func mayHoldReference(value any) bool {
+// mayRefer spares plain values the cost of a pointer.
+func mayRefer(value any) bool {
 	switch value := value.(type) {
 	case string:
-		return mayRefer(value)
+		return indexReference(value) < len(value)
 	case map[string]any, []any:
 		return true
 	}
 	return false
-}
-
-// at sets the pointer of a refusal that has none yet.
-func at(err error, pointer string) error {
-	if e, ok := err.(*Error); ok && e.Pointer == "" { //nolint:errorlint // only an Error made here, never a wrapped one
-		e.Pointer = pointer
-	}
-	return err
 }
