@@ -159,7 +159,7 @@ func (p *plan) check(ctx context.Context, replaced map[place]config.Document) er
 				_, own := p.editOf(at)
 				broken = append(broken, brokenDocument{at: at, err: err, own: own})
 			case now.Document.Exists() != next.Document.Exists() || !bytes.Equal(now.Document.Canonical(), next.Document.Canonical()):
-				p.effects = append(p.effects, effect{at: at, before: now.Document, after: next, cause: p.cause(at)})
+				p.effects = append(p.effects, effect{at: at, before: now.Document, after: next, cause: p.cause(at, now, next)})
 			}
 		}
 	}
@@ -175,8 +175,7 @@ func (p *plan) reach(ctx context.Context) error {
 	}
 	known := map[config.Path]bool{}
 	for len(frontier) > 0 {
-		slices.SortFunc(frontier, config.Path.Compare)
-		frontier = slices.Compact(frontier)
+		frontier = sorted(frontier)
 		for _, path := range frontier {
 			known[path] = true
 		}
@@ -204,7 +203,7 @@ func (p *plan) reach(ctx context.Context) error {
 	for _, e := range p.edits {
 		targets = append(targets, e.after.targets...)
 	}
-	return p.readAll(ctx, p.unread(targets)...)
+	return p.readAll(ctx, sorted(targets)...)
 }
 
 // touched are the environments that inherit from any edited one.
@@ -229,15 +228,14 @@ func (p *plan) editOf(at place) (plannedEdit, bool) {
 	return plannedEdit{}, false
 }
 
-// cause is the edit that changed a document: of one of its layers, else one
-// that it leads to by reference.
-func (p *plan) cause(at place) plannedEdit {
+// cause is the edit that changed a document: the nearest of its own layers,
+// else of a document that it leads to, or led to, by reference.
+func (p *plan) cause(at place, before, after config.Effective) plannedEdit {
 	if e, ok := p.editOf(at); ok {
 		return e
 	}
-	chain := p.tree.Chain(at.environment)
-	for _, e := range p.edits {
-		if slices.Contains(chain, e.at.environment) {
+	for _, target := range slices.Concat(after.Targets, before.Targets) {
+		if e, ok := p.editOf(place{at.environment, target.Path}); ok {
 			return e
 		}
 	}
@@ -252,7 +250,7 @@ type brokenDocument struct {
 }
 
 // refusal says which documents would break. Where only documents break that
-// the change does not edit itself, something that they refer to went missing.
+// the change does not edit itself, it breaks something that they refer to.
 func (p *plan) refusal(broken []brokenDocument) error {
 	if len(broken) == 0 {
 		return nil
@@ -269,9 +267,9 @@ func (p *plan) refusal(broken []brokenDocument) error {
 	}
 	refusal := *e
 	if !own && refusal.Kind == config.KindInvalidReference {
-		refusal = *config.Errorf(config.KindReferenced, "%s in %s refers to what would be gone",
+		refusal = *config.Errorf(config.KindReferenced, "%s in %s would not resolve any more",
 			first.at.path, p.tree.Name(first.at.environment)).At(e.Pointer).
-			Hint("change or delete what refers to it in the same change or before")
+			Hint("it refers to what this changes or deletes: change it too, in the same change or before")
 	}
 	refusal.Details = nil
 	for _, b := range broken[:min(len(broken), 100)] {

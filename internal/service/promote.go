@@ -89,8 +89,7 @@ func (n *snapshot) promote(ctx context.Context, from *snapshot, in PromoteReques
 			return wish{}, err
 		}
 	}
-	slices.SortFunc(paths, config.Path.Compare)
-	paths = slices.Compact(paths)
+	paths = sorted(paths)
 	if err := from.read(ctx, paths...); err != nil {
 		return wish{}, err
 	}

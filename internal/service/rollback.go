@@ -3,7 +3,6 @@ package service
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/llm-devops/llm-config-manager/internal/access"
 	"github.com/llm-devops/llm-config-manager/internal/config"
@@ -94,8 +93,7 @@ func ownPaths(ctx context.Context, env config.EnvironmentID, snapshots ...*snaps
 			return nil, err
 		}
 	}
-	slices.SortFunc(paths, config.Path.Compare)
-	return slices.Compact(paths), nil
+	return sorted(paths), nil
 }
 
 // inherited says which documents will still differ from what they were, and

@@ -98,28 +98,30 @@ func (n *snapshot) add(ctx context.Context, row store.Layer) error {
 	return nil
 }
 
-// readAll reads paths and every document that they lead to by references.
+// readAll reads paths and every document that they lead to by references, as
+// far as a reference may lead. One that was read before is followed all the same.
 func (n *snapshot) readAll(ctx context.Context, paths ...config.Path) error {
+	followed := map[config.Path]bool{}
 	for depth := 0; len(paths) > 0 && depth <= config.MaxReferenceDepth+1; depth++ {
 		if err := n.read(ctx, paths...); err != nil {
 			return err
 		}
 		var next []config.Path
 		for _, path := range paths {
+			followed[path] = true
 			for _, l := range n.paths[path] {
 				next = append(next, l.targets...)
 			}
 		}
-		paths = n.unread(next)
+		paths = slices.DeleteFunc(sorted(next), func(p config.Path) bool { return followed[p] })
 	}
 	return nil
 }
 
-// unread sorts paths and leaves out those that were read.
-func (n *snapshot) unread(paths []config.Path) []config.Path {
+// sorted sorts paths in place and leaves each in once.
+func sorted(paths []config.Path) []config.Path {
 	slices.SortFunc(paths, config.Path.Compare)
-	paths = slices.Compact(paths)
-	return slices.DeleteFunc(paths, func(p config.Path) bool { _, known := n.paths[p]; return known })
+	return slices.Compact(paths)
 }
 
 // layer is what an environment itself says at a path that was read.
