@@ -89,7 +89,7 @@ type Edit struct {
 	Path        string          `json:"path"`
 	Document    json.RawMessage `json:"document,omitempty" doc:"put: the whole layer"`
 	Patch       json.RawMessage `json:"patch,omitempty" doc:"patch: an object is a merge patch (RFC 7396), an array a JSON Patch (RFC 6902)"`
-	IfVersion   *int64          `json:"if_version,omitempty" doc:"The layer's version must be this; 0 means that there must be no layer"`
+	IfVersion   *int64          `json:"if_version,omitempty" minimum:"0" doc:"The layer's version must be this; 0 means that there must be no layer"`
 }
 
 // Change is one atomic set of edits: all of them land, or none.

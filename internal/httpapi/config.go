@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 
@@ -109,17 +108,14 @@ func matches(header []string, tag string) bool {
 func parseRead(r *http.Request, flags ...string) (readParameters, error) {
 	var p readParameters
 	var err error
-	if p.format, err = acceptedFormat(r); err != nil || r.URL.RawQuery == "" {
+	if p.format, err = acceptedFormat(r); err != nil {
 		return p, err
 	}
-	query, err := url.ParseQuery(r.URL.RawQuery)
+	query, err := parseQuery(r)
 	if err != nil {
-		return p, config.Errorf(config.KindBadRequest, "the query does not parse").Hint("percent-encode its values")
+		return p, err
 	}
 	for name, values := range query {
-		if len(values) > 1 {
-			return p, config.Errorf(config.KindBadRequest, "the parameter is given more than once").At(name)
-		}
 		if err := p.set(name, values[0], flags); err != nil {
 			return p, err
 		}

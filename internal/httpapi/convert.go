@@ -182,5 +182,5 @@ func deleted(d service.Deleted) api.Deleted {
 }
 
 func tokenRequest(in api.NewToken) service.TokenRequest {
-	return service.TokenRequest{Name: in.Name, TTL: time.Duration(min(in.TTLSeconds, 1<<32)) * time.Second}
+	return service.TokenRequest{Name: in.Name, TTL: time.Duration(min(max(in.TTLSeconds, -1), 1<<32)) * time.Second}
 }

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"github.com/llm-devops/llm-config-manager/api"
 	"github.com/llm-devops/llm-config-manager/internal/config"
 	"github.com/llm-devops/llm-config-manager/internal/service"
@@ -44,6 +46,19 @@ type (
 		Body     T
 	}
 )
+
+// Resolve implements huma.Resolver: of a limit that is out of bounds it says so
+// with the figures, which huma does not.
+func (p *OnePage) Resolve(huma.Context) []error {
+	if p.Limit >= 1 && p.Limit <= service.MaxPage {
+		return nil
+	}
+	e := config.Errorf(config.KindBadRequest, "limit is a number from 1 to %d", service.MaxPage).At("limit").Hint("leave it out for 100")
+	if p.Limit > service.MaxPage {
+		e.Over(service.MaxPage, int64(p.Limit))
+	}
+	return []error{e}
+}
 
 func (p OnePage) page() store.Page { return store.Page{Limit: p.Limit, Cursor: store.Cursor(p.Cursor)} }
 

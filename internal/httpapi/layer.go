@@ -75,23 +75,17 @@ func headerMessage(text string) (string, error) {
 }
 
 func onlyDryRun(r *http.Request) (bool, error) {
-	if r.URL.RawQuery == "" {
-		return false, nil
-	}
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return false, config.Errorf(config.KindBadRequest, "the query does not parse").Hint("percent-encode its values")
-	}
+	query, err := parseQuery(r)
 	dryRun := false
 	for name, values := range query {
 		if name != "dry_run" {
 			return false, unknownParameter(name)
 		}
-		if dryRun, err = strconv.ParseBool(values[0]); err != nil || len(values) > 1 {
+		if dryRun, err = strconv.ParseBool(values[0]); err != nil {
 			return false, config.Errorf(config.KindBadRequest, "dry_run is true or false").At(name)
 		}
 	}
-	return dryRun, nil
+	return dryRun, err
 }
 
 // precondition reads If-Match and If-None-Match as the version that a layer must have.
@@ -162,7 +156,8 @@ func mediaTypeOf(r *http.Request) (string, error) {
 	}
 	mediaType, parameters, err := mime.ParseMediaType(header)
 	if charset := parameters["charset"]; err != nil || charset != "" && !strings.EqualFold(charset, "utf-8") {
-		return "", config.Errorf(config.KindUnsupportedMediaType, "the content type does not parse, or is not in UTF-8").At("Content-Type")
+		return "", config.Errorf(config.KindUnsupportedMediaType, "the content type does not parse, or is not in UTF-8").At("Content-Type").
+			Hint("send application/json, say")
 	}
 	return mediaType, nil
 }

@@ -87,6 +87,8 @@ func asHuma(err error) *Problem { return &Problem{*problem(err), err} }
 
 // init replaces how huma makes errors. Its own would echo values of the request.
 func init() {
+	huma.DefaultArrayNullable = false
+	huma.ValidateStrictCasing = true // encoding/json takes TO for to, and the later of both
 	huma.NewErrorWithContext = func(ctx huma.Context, status int, message string, errs ...error) huma.StatusError {
 		p := asHuma(parameterError(status, message, errs))
 		if ctx != nil {

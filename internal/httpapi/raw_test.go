@@ -14,7 +14,7 @@ import (
 )
 
 // patience is how long a test waits for what must come.
-const patience = 30 * time.Second
+const patience = 20 * time.Second
 
 // raw sends text as it is, and answers what comes back: no library stands in
 // between that would clean it.

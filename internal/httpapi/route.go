@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -15,13 +14,6 @@ import (
 	"github.com/llm-devops/llm-config-manager/api"
 	"github.com/llm-devops/llm-config-manager/internal/canon"
 	"github.com/llm-devops/llm-config-manager/internal/config"
-)
-
-// Bounds of a request's body that is not itself a document. The documents in
-// it have their own.
-const (
-	maxBodyDepth = config.MaxNesting + 8
-	maxBodyNodes = 1 << 20
 )
 
 // newAPI makes the OpenAPI description and the formats that bodies come in.
@@ -46,10 +38,11 @@ func (s *Server) newAPI() huma.API {
 	config := huma.Config{
 		OpenAPI: spec, RejectUnknownQueryParameters: true, DefaultFormat: api.TypeJSON, NoFormatFallback: true,
 		Formats: map[string]huma.Format{
-			api.TypeJSON: {Marshal: writeJSON, Unmarshal: readAs(config.JSON)},
-			api.TypeYAML: {Marshal: writeAs(config.YAML), Unmarshal: readAs(config.YAML)},
-			api.TypeTOML: {Marshal: writeAs(config.TOML), Unmarshal: readAs(config.TOML)},
-			"json":       {Marshal: writeJSON, Unmarshal: readAs(config.JSON)},
+			api.TypeJSON: {Marshal: writeJSON, Unmarshal: json.Unmarshal},
+			api.TypeYAML: {Marshal: writeAs(config.YAML)},
+			api.TypeTOML: {Marshal: writeAs(config.TOML)},
+
+			api.ProblemType: {Marshal: func(io.Writer, any) error { return nil }}, // problems are written by fail
 		},
 	}
 	s.spec = spec
@@ -75,53 +68,15 @@ func writeAs(format config.Format) func(io.Writer, any) error {
 			return err
 		}
 		if body, err = config.EncodeValue(value, format); err != nil {
+			if buffer, ok := w.(*bufferedWriter); ok { // huma would panic
+				buffer.err = err
+				return nil
+			}
 			return err
 		}
 		_, err = w.Write(body)
 		return err
 	}
-}
-
-// readAs decodes a body as strictly as a document: no duplicate keys, no number
-// that would change, no invalid text.
-func readAs(format config.Format) func([]byte, any) error {
-	return func(body []byte, into any) error {
-		if format == config.JSON {
-			if _, err := canon.Decode(body, canon.Limits{Bytes: len(body) + 1, Depth: maxBodyDepth, Nodes: maxBodyNodes}); err != nil {
-				return badBody(err)
-			}
-			return json.Unmarshal(body, into)
-		}
-		doc, err := config.Decode(format, body, config.Limits{Bytes: len(body) + 1})
-		if err != nil {
-			return asBody(err)
-		}
-		return json.Unmarshal(doc.Canonical(), into)
-	}
-}
-
-// badBody says what is wrong with the JSON of a request.
-func badBody(err error) error {
-	var fault *canon.Error
-	if !errors.As(err, &fault) {
-		return err
-	}
-	kind := config.KindBadRequest
-	if fault.TooLarge {
-		kind = config.KindTooLarge
-	}
-	return config.Errorf(kind, "line %d, column %d: %s", fault.Line, fault.Column, fault.Reason).At(fault.Pointer).Over(fault.Limit, fault.Actual)
-}
-
-// asBody makes the refusal of a document one of a request's body.
-func asBody(err error) error {
-	var e *config.Error
-	if errors.As(err, &e) && e.Kind == config.KindInvalidDocument {
-		refusal := *e
-		refusal.Kind = config.KindBadRequest
-		return &refusal
-	}
-	return err
 }
 
 // adapter is huma's for net/http, with our errors and our table of routes.
@@ -133,6 +88,12 @@ type adapter struct {
 func (a adapter) Handle(op *huma.Operation, handler func(huma.Context)) {
 	a.s.handle(op.Method, op.Path, func(w http.ResponseWriter, r *http.Request) {
 		format, err := acceptedFormat(r)
+		if err == nil {
+			_, err = parseQuery(r, repeatable(op)...)
+		}
+		if err == nil && op.RequestBody != nil {
+			err = a.s.bodyAsJSON(r)
+		}
 		if err != nil {
 			a.s.fail(w, r, err)
 			return
@@ -144,6 +105,17 @@ func (a adapter) Handle(op *huma.Operation, handler func(huma.Context)) {
 	})
 }
 
+// repeatable names the parameters that may be given more than once.
+func repeatable(op *huma.Operation) []string {
+	var names []string
+	for _, p := range op.Parameters {
+		if p.Schema.Type == huma.TypeArray {
+			names = append(names, p.Name)
+		}
+	}
+	return names
+}
+
 // bufferedWriter holds an answer until it is known whether it is an error, and
 // what it is to be compressed as.
 type bufferedWriter struct {
@@ -151,6 +123,7 @@ type bufferedWriter struct {
 	header http.Header
 	status int
 	body   bytes.Buffer
+	err    error // why there is no answer
 }
 
 func (w *bufferedWriter) Header() http.Header         { return w.header }
@@ -160,9 +133,8 @@ func (w *bufferedWriter) Write(b []byte) (int, error) { return w.body.Write(b) }
 // finish answers with what a handler made. Errors were noted by the handler;
 // what huma wrote of them is not used.
 func (s *Server) finish(w http.ResponseWriter, r *http.Request, b *bufferedWriter) {
-	state := stateOf(r.Context())
-	if b.status >= http.StatusBadRequest {
-		s.fail(w, r, b.failure(state))
+	if err := b.failure(stateOf(r.Context())); err != nil {
+		s.fail(w, r, err)
 		return
 	}
 	header := w.Header()
@@ -185,9 +157,14 @@ func (s *Server) finish(w http.ResponseWriter, r *http.Request, b *bufferedWrite
 	_, _ = w.Write(body)
 }
 
-// failure is the error behind an answer of huma's.
+// failure is the error behind an answer of huma's, nil if it is none.
 func (w *bufferedWriter) failure(state *requestState) error {
-	if state.err != nil {
+	switch {
+	case w.err != nil:
+		return w.err
+	case w.status < http.StatusBadRequest:
+		return nil
+	case state.err != nil:
 		return state.err
 	}
 	return internalError

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/http"
-	"net/url"
 	"strconv"
 	"time"
 
@@ -52,14 +51,14 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request) {
 
 func watchRequest(r *http.Request) (service.WatchRequest, error) {
 	in := service.WatchRequest{Environment: r.PathValue("environment")}
-	query, err := url.ParseQuery(r.URL.RawQuery)
+	query, err := parseQuery(r)
 	if err != nil {
-		return in, config.Errorf(config.KindBadRequest, "the query does not parse").Hint("percent-encode its values")
+		return in, err
 	}
 	for name := range query {
 		switch name {
 		case "prefix":
-			if in.Prefix, err = config.ParsePrefix(query.Get(name)); err != nil {
+			if in.Prefix, err = parameter(config.ParsePrefix(query.Get(name)))(name); err != nil {
 				return in, err
 			}
 		case "include":

@@ -168,7 +168,9 @@ type answer struct {
 // anything else as JSON; headers come in pairs.
 func (w *world) call(t testing.TB, token, method, target string, body any, headers ...string) *answer {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), method, w.http.URL+target, bodyOf(t, body))
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, method, w.http.URL+target, bodyOf(t, body))
 	if err != nil {
 		t.Fatal(err)
 	}
