@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/llm-devops/llm-config-manager/api"
@@ -21,6 +22,8 @@ type wire struct {
 	url      string
 	onPut    func(message string) // before a write is judged
 	onListed func()               // after a list was made, before it is answered
+
+	reads atomic.Int64 // documents and layers answered
 
 	mu       sync.Mutex
 	revision int64
@@ -49,6 +52,7 @@ func newWire(t *testing.T) *wire {
 }
 
 func (w *wire) document(rw http.ResponseWriter, r *http.Request) {
+	defer w.reads.Add(1)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	layer, ok := w.layers[layerKey{r.PathValue("environment"), r.PathValue("path")}]

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -151,6 +152,60 @@ func TestRunRestartsOnChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	if code, printed := ends(t, c, r); code != 0 || !strings.HasSuffix(printed, "ending 4\n") {
+		t.Errorf("exit code %d, then %q", code, printed)
+	}
+}
+
+// A restart too many would show between the answers to a signal.
+func TestRunRestartsOnlyWhenVariablesChange(t *testing.T) {
+	w := newWire(t)
+	w.set(limits, `{"rpm":1}`)
+	c, r := start(t, w, "run", "--restart-on-change", limits.path, "--", "sh", "-c",
+		`trap 'echo still $RPM' USR1; trap 'echo ending; exit 0' TERM; echo running; while :; do sleep 0.01; done`)
+	expect(t, r, "running")
+	undisturbed := func(what string) {
+		for range 10 {
+			if err := c.Process.Signal(syscall.SIGUSR1); err != nil {
+				t.Fatal(err)
+			}
+			for line := ""; line != "still 1\n"; {
+				var err error
+				if line, err = r.ReadString('\n'); err != nil || line != "still 1\n" && !strings.HasPrefix(line, "User defined signal") {
+					t.Fatalf("after %s: %q (%v)", what, line, err)
+				}
+			}
+		}
+	}
+	before := w.reads.Load()
+	w.set(limits, `{"rpm":1,"nothing":{}}`)
+	for w.reads.Load() == before {
+		runtime.Gosched()
+	}
+	undisturbed("a change that leaves the variables as they were")
+	w.set(layerKey{"staging", "other"}, `{"rpm":2}`)
+	undisturbed("a change of another document")
+	if after := w.reads.Load(); after != before+1 {
+		t.Errorf("documents were read %d times, want once", after-before)
+	}
+	w.set(limits, `{"rpm":3}`)
+	expect(t, r, "ending")
+}
+
+func TestRunEndsWhenToldToWhileItRestarts(t *testing.T) {
+	w := newWire(t)
+	w.set(limits, `{"rpm":1}`)
+	c, r := start(t, w, "run", "--restart-on-change", limits.path, "--", "sh", "-c",
+		`trap 'echo told' TERM; trap 'echo ending; exit 4' USR1; echo running $RPM; while :; do sleep 0.01; done`)
+	expect(t, r, "running 1")
+	w.set(limits, `{"rpm":2}`)
+	expect(t, r, "told")
+	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGUSR1} {
+		if err := c.Process.Signal(signal); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, r, map[syscall.Signal]string{syscall.SIGTERM: "told", syscall.SIGUSR1: "ending"}[signal])
+	}
+	if code, printed := ends(t, c, r); code != 4 {
 		t.Errorf("exit code %d, then %q", code, printed)
 	}
 }
