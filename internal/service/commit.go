@@ -96,11 +96,13 @@ func (s *Service) attempt(ctx context.Context, state *tenantState, propose func(
 }
 
 // committed tells everybody in this process, in the order of revisions: first
-// the caches, then those who watch.
+// who reads for a cache, so that nobody installs what was before once the
+// caches have forgotten it, then the caches, then those who watch.
 func (s *Service) committed(state *tenantState, p *proposal, r store.Receipt) {
 	if p.after != nil {
 		p.after(r)
 	}
+	state.committed.Store(int64(r.Revision))
 	tree := state.tree.Load()
 	for i := range p.event.Changes {
 		c := &p.event.Changes[i]

@@ -56,7 +56,7 @@ func (s *Service) snapshot(ctx context.Context, state *tenantState, at config.Re
 
 // newest is the snapshot of all that was acknowledged so far.
 func (s *Service) newest(ctx context.Context, state *tenantState) (*snapshot, error) {
-	return s.snapshot(ctx, state, state.feed.Revision())
+	return s.snapshot(ctx, state, state.newest())
 }
 
 // read reads the layers at paths that were not read yet.

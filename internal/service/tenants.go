@@ -12,9 +12,15 @@ import (
 // tenantState is what is in memory of a tenant that is in use: a few KB, and
 // no goroutine.
 type tenantState struct {
-	tenant config.Tenant
-	feed   *watch.Feed
-	tree   atomic.Pointer[treeAt]
+	tenant    config.Tenant
+	feed      *watch.Feed
+	tree      atomic.Pointer[treeAt]
+	committed atomic.Int64 // the newest revision known to be committed; the feed gets there when the caches know
+}
+
+// newest is the revision to read at to miss nothing that caches were told of.
+func (t *tenantState) newest() config.Revision {
+	return max(config.Revision(t.committed.Load()), t.tree.Load().since)
 }
 
 // treeAt is the environments as they stand since a revision.
@@ -82,6 +88,7 @@ func (s *Service) loadTenant(ctx context.Context, name string) (*tenantState, er
 		return nil, err
 	}
 	state.tree.Store(&treeAt{tree, revision})
+	state.committed.Store(int64(revision))
 	return state, nil
 }
 
