@@ -23,26 +23,30 @@ func takesPath(c *cobra.Command) bool {
 // completePaths completes the first argument, a path of a document. A server
 // that cannot be asked completes nothing.
 func (s *scope) completePaths(c *cobra.Command, args []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	const maxShown = 200
 	from, err := s.client(c)
 	if err != nil || len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
+	above := typed[:max(strings.LastIndex(typed, "/"), 0)]
+	list, err := from.Configs(c.Context(), s.environment, client.List{Prefix: above, Page: client.Page{Limit: maxPage}})
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
 	var paths []cobra.Completion
-	for entry, err := range from.AllConfigs(c.Context(), s.environment, client.List{Glob: completionGlob(typed), Page: client.Page{Limit: maxShown}}) {
-		if err != nil || len(paths) == maxShown {
-			break
+	for _, entry := range list.Configs {
+		if strings.HasPrefix(entry.Path, typed) {
+			paths = append(paths, entry.Path)
 		}
-		paths = append(paths, entry.Path)
 	}
 	return paths, cobra.ShellCompDirectiveNoFileComp
 }
 
 // completeEnvironments completes flags that name an environment.
 func (s *scope) completeEnvironments(c *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	tenant := *s
-	tenant.needs = s.needs[:1]
-	from, err := tenant.client(c)
+	if err := s.resolve(c, s.needs[:1]); err != nil { // the tenant alone
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	from, err := s.connect()
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
@@ -55,12 +59,4 @@ func (s *scope) completeEnvironments(c *cobra.Command, _ []string, _ string) ([]
 		names[i] = e.Name
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp
-}
-
-// completionGlob selects what begins with what is typed, segments below included.
-func completionGlob(typed string) string {
-	if typed == "" || strings.HasSuffix(typed, "/") {
-		return typed + "**"
-	}
-	return typed + "*"
 }

@@ -12,7 +12,7 @@ import (
 // Environment variables that stand for flags.
 const (
 	envAddr        = "LLM_CONFIG_ADDR"
-	envToken       = "LLM_CONFIG_TOKEN" //nolint:gosec // the name of a variable, not a token
+	envToken       = "LLM_CONFIG_TOKEN"
 	envTenant      = "LLM_CONFIG_TENANT"
 	envEnvironment = "LLM_CONFIG_ENV"
 )
@@ -69,8 +69,8 @@ func (a *app) messageFlag(c *cobra.Command) *string {
 
 // resolve fills what no flag said from the environment variables, and refuses
 // to guess what neither said.
-func (s *scope) resolve(c *cobra.Command) error {
-	for _, n := range s.needs {
+func (s *scope) resolve(c *cobra.Command, needs []needed) error {
+	for _, n := range needs {
 		flag := c.Flags().Lookup(n.flag)
 		if !flag.Changed {
 			*n.value = s.app.getenv(n.variable)
@@ -84,7 +84,7 @@ func (s *scope) resolve(c *cobra.Command) error {
 
 // client resolves the scope and makes a client of it.
 func (s *scope) client(c *cobra.Command) (*client.Client, error) {
-	if err := s.resolve(c); err != nil {
+	if err := s.resolve(c, s.needs); err != nil {
 		return nil, err
 	}
 	return s.connect()
