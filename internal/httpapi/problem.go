@@ -22,8 +22,8 @@ func problem(err error) *api.Problem {
 	var e *config.Error
 	if !errors.As(err, &e) {
 		e = internalError
-		if errors.Is(err, context.DeadlineExceeded) {
-			e = config.Errorf(config.KindTimeout, "the request took too long")
+		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) { // whoever asked has gone
+			e = config.Errorf(config.KindTimeout, "the request was given up").Hint("try again")
 		}
 	}
 	code := api.Code(e.Kind)

@@ -79,7 +79,7 @@ var nosniff = []string{"nosniff"}
 // pass lets a request through to its route, if it may.
 func (s *Server) pass(w http.ResponseWriter, r *http.Request, state *requestState, next http.Handler) {
 	public := isPublic(r.URL.Path)
-	if !public && !isWatch(r.URL.Path) {
+	if !public && !isWatch(r) {
 		n, limit := s.inFlight.Add(1), int64(s.limits().InFlight)
 		defer s.inFlight.Add(-1)
 		if n > limit {
@@ -97,7 +97,7 @@ func (s *Server) pass(w http.ResponseWriter, r *http.Request, state *requestStat
 			return
 		}
 	}
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+	if !public && r.Method != http.MethodGet && r.Method != http.MethodHead {
 		if err := s.readBody(w, r, state); err != nil {
 			s.fail(w, r, err)
 			return
@@ -115,8 +115,12 @@ func isPublic(path string) bool {
 	return false
 }
 
-// isWatch says whether a request is a watch, which is counted by the service.
-func isWatch(path string) bool { return strings.HasSuffix(path, "/watch") }
+// isWatch says whether a request is a watch, which is counted by the service. A
+// document may be called watch as well; it lies deeper.
+func isWatch(r *http.Request) bool {
+	return r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/watch") &&
+		strings.Count(r.URL.Path, "/") == strings.Count(api.RouteWatch, "/")
+}
 
 // checkPath refuses what a router would clean, decode or redirect: what is
 // authorised must be byte for byte what was sent.
@@ -190,6 +194,10 @@ func within(address netip.Addr, prefixes []netip.Prefix) bool {
 	return false
 }
 
+// believedLength is how much memory a body gets for saying that it is long;
+// more it gets as it comes.
+const believedLength = 64 << 10
+
 // readBody takes the whole body, within its bounds of size and time, so that no
 // route can forget them.
 func (s *Server) readBody(w http.ResponseWriter, r *http.Request, state *requestState) error {
@@ -204,7 +212,8 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request, state *request
 	if err := control.SetReadDeadline(time.Now().Add(limits.BodyTime)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return err
 	}
-	buffer := bytes.NewBuffer(make([]byte, 0, max(r.ContentLength, 0)+bytes.MinRead))
+	room := min(max(r.ContentLength, 0), believedLength) + bytes.MinRead
+	buffer := bytes.NewBuffer(make([]byte, 0, room))
 	n, err := buffer.ReadFrom(io.LimitReader(r.Body, limits.Body+1))
 	switch {
 	case n > limits.Body:

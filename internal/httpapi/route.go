@@ -206,7 +206,7 @@ func (op operation) describe() huma.Operation {
 // unrouted answers what no route takes: 405 where another method would do.
 func (s *Server) unrouted(w http.ResponseWriter, r *http.Request) {
 	var allowed []string
-	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
 		probe := r.Clone(r.Context())
 		probe.Method = method
 		if _, pattern := s.mux.Handler(probe); pattern != "/" && pattern != "" {
@@ -216,7 +216,7 @@ func (s *Server) unrouted(w http.ResponseWriter, r *http.Request) {
 	if len(allowed) > 0 {
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
 		p := newProblem(api.CodeMethodNotAllowed, "this route does not take "+r.Method)
-		p.Next = "use " + strings.Join(allowed, " or ")
+		p.Next = "use one of " + strings.Join(allowed, ", ")
 		s.fail(w, r, p)
 		return
 	}

@@ -39,6 +39,7 @@ type Server struct {
 	limits  func() Limits
 	version string
 	ready   func() error
+	pace    pace
 
 	mux      *http.ServeMux
 	handler  http.Handler // mux behind everything that each request passes
@@ -64,7 +65,7 @@ func New(o Options) *Server {
 		o.Limits = func() Limits { return Limits{} }
 	}
 	s := &Server{
-		service: o.Service, logger: o.Logger, version: o.Version, ready: o.Ready,
+		service: o.Service, logger: o.Logger, version: o.Version, ready: o.Ready, pace: defaultPace,
 		limits:   func() Limits { return o.Limits().withDefaults() },
 		mux:      http.NewServeMux(),
 		stopping: make(chan struct{}),

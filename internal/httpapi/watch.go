@@ -16,13 +16,15 @@ import (
 	"github.com/llm-devops/llm-config-manager/internal/watch"
 )
 
-// How a watch is kept alive.
-const (
-	watchTick     = time.Second      // how often rights are asked anew, and progress is told at most
-	watchComment  = 15 * time.Second // after so long without a word a comment is sent
-	watchPatience = 30 * time.Second // for the watcher to take what is sent
-	maxRetry      = 10 * time.Second // watchers come back within this after a shutdown
-)
+// pace is how a watch is kept alive.
+type pace struct {
+	tick     time.Duration // how often rights are asked anew, and progress is told at most
+	comment  time.Duration // after so long without a word a comment is sent
+	patience time.Duration // for the watcher to take what is sent
+	retry    time.Duration // watchers come back within this after a shutdown
+}
+
+var defaultPace = pace{tick: time.Second, comment: 15 * time.Second, patience: 30 * time.Second, retry: 10 * time.Second}
 
 // watch streams what changes in an environment as server-sent events.
 func (s *Server) watch(w http.ResponseWriter, r *http.Request) {
@@ -41,6 +43,10 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request) {
 	header.Set("Content-Type", api.TypeEvents)
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Accel-Buffering", "no")
+	if r.Method == http.MethodHead {
+		w.WriteHeader(http.StatusOK)
+		return
+	}
 	stream := &stream{s: s, watcher: watcher, control: http.NewResponseController(w), w: w}
 	if err := stream.run(r.Context()); err != nil {
 		// The status is sent; why the stream ended is for the log, and for the
@@ -93,7 +99,7 @@ type stream struct {
 
 // run sends until the watcher goes, may no longer watch, or the server stops.
 func (t *stream) run(ctx context.Context) error {
-	tick := time.NewTicker(watchTick)
+	tick := time.NewTicker(t.s.pace.tick)
 	defer tick.Stop()
 	if err := t.begin(ctx); err != nil {
 		return err
@@ -154,7 +160,7 @@ func (t *stream) tick(ctx context.Context) error {
 	switch {
 	case t.watcher.Position() > t.told:
 		t.progress()
-	case time.Since(t.spoke) >= watchComment:
+	case time.Since(t.spoke) >= t.s.pace.comment:
 		t.buffer.WriteString(": still here\n\n")
 	}
 	return ignoreGone(t.flush())
@@ -167,7 +173,7 @@ func (t *stream) progress() {
 
 // goodbye spreads the watchers' return, and says where they go on.
 func (t *stream) goodbye() error {
-	retry := rand.N(maxRetry) //nolint:gosec // spreading load needs no secret
+	retry := rand.N(t.s.pace.retry) //nolint:gosec // spreading load needs no secret
 	t.buffer.WriteString("retry: " + strconv.FormatInt(retry.Milliseconds(), 10) + "\n")
 	t.progress()
 	return ignoreGone(t.flush())
@@ -189,7 +195,7 @@ func (t *stream) flush() error {
 		return nil
 	}
 	t.spoke = time.Now()
-	_ = t.control.SetWriteDeadline(t.spoke.Add(watchPatience))
+	_ = t.control.SetWriteDeadline(t.spoke.Add(t.s.pace.patience))
 	_, err := t.w.Write(t.buffer.Bytes())
 	if err == nil {
 		err = t.control.Flush()
