@@ -1,0 +1,241 @@
+package httpapi_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/llm-devops/llm-config-manager/api"
+	"github.com/llm-devops/llm-config-manager/internal/httpapi"
+)
+
+var update = flag.Bool("update", false, "write golden files anew")
+
+// golden compares with a file, or writes it.
+func golden(t *testing.T, file string, got []byte) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("%s is not what the code says; look at the difference, then run the test with -update (-file +code)\n%s", file, diff)
+	}
+}
+
+// The table of routes changes only by intent.
+func TestRouteTable(t *testing.T) {
+	var table bytes.Buffer
+	for _, r := range newWorld(t).server.Routes() {
+		access := "guarded"
+		if r.Public {
+			access = "public"
+		}
+		fmt.Fprintf(&table, "%-7s %-7s %s\n", access, r.Method, r.Pattern)
+	}
+	golden(t, filepath.Join("testdata", "routes.golden"), table.Bytes())
+}
+
+// bodies are minimal valid ones of the routes that take any.
+var bodies = map[string]string{
+	"PUT " + api.RouteLayer:         `{"stolen":true}`,
+	"PATCH " + api.RouteLayer:       `{"stolen":true}`,
+	"POST " + api.RouteChanges:      `{"edits":[{"op":"put","environment":"base","path":"canary","document":{"stolen":true}}]}`,
+	"POST " + api.RouteRollback:     `{"environment":"base","to":"2"}`,
+	"POST " + api.RouteRevert:       `{"revision":3}`,
+	"POST " + api.RoutePromote:      `{"from":"base","to":"staging","all":true}`,
+	"PUT " + api.RouteTag:           `{}`,
+	"PUT " + api.RouteEnvironment:   `{"parent":"staging"}`,
+	"POST " + api.RouteTenants:      `{"name":"stolen"}`,
+	"POST " + api.RouteTokens:       `{"name":"stolen"}`,
+	"POST " + api.RouteServerTokens: `{"name":"stolen"}`,
+}
+
+// anyRequest is a valid request for a route on what the victim has.
+func anyRequest(t *testing.T, r httpapi.Route, victim *victim) (target, body string, headers []string) {
+	t.Helper()
+	fill := map[string]string{
+		"{tenant}": victim.name, "{environment}": "base", "{path...}": "canary", "{tag}": "canary", "{revision}": "2", "{id}": victim.tokenID,
+	}
+	if r.Method == "PUT" && r.Pattern == api.RouteEnvironment {
+		fill["{environment}"] = "production"
+	}
+	target = r.Pattern
+	for wildcard, value := range fill {
+		target = strings.ReplaceAll(target, wildcard, value)
+	}
+	if strings.ContainsAny(target, "{}") {
+		t.Fatalf("%s: the test does not know how to fill this pattern", r.Pattern)
+	}
+	body, known := bodies[r.Method+" "+r.Pattern]
+	if !known && (r.Method == "PUT" || r.Method == "PATCH" || r.Method == "POST") && r.Pattern != api.RouteDestroy {
+		t.Fatalf("%s %s: the test has no body for this route", r.Method, r.Pattern)
+	}
+	switch {
+	case r.Pattern == api.RouteDestroy:
+		target += "?version=1"
+	case r.Method == "PATCH":
+		headers = []string{"Content-Type", api.TypeMergePatch}
+	}
+	return target, body, headers
+}
+
+// victim is a tenant with something of everything in it.
+type victim struct {
+	*tenant
+	tokenID string
+}
+
+func newVictim(t *testing.T, w *world, canary string) *victim {
+	t.Helper()
+	v := &victim{tenant: w.newTenant(t)}
+	v.put(t, "base", "canary", `{"value":"`+canary+`"}`)
+	v.put(t, "base", "canary", `{"value":"`+canary+`-2"}`)
+	v.call(t, "PUT", v.path(api.RouteTag, "canary"), `{"message":"`+canary+`"}`).want(t, 200)
+	var issued api.IssuedToken
+	v.call(t, "POST", v.path(api.RouteTokens), api.NewToken{Name: canary}).want(t, 201).into(t, &issued)
+	v.tokenID = issued.ID
+	return v
+}
+
+// intruder is somebody who must get nothing, and what is answered to them.
+type intruder struct {
+	name, token string
+	wants       func(httpapi.Route) []api.Code
+}
+
+func just(codes ...api.Code) func(httpapi.Route) []api.Code {
+	return func(httpapi.Route) []api.Code { return codes }
+}
+
+// ofTheServer are routes that are of no tenant.
+func ofTheServer(r httpapi.Route) bool { return !strings.Contains(r.Pattern, "{tenant}") }
+
+func intruders(t *testing.T, w *world) []intruder {
+	t.Helper()
+	issue := func(ttl int64) api.IssuedToken {
+		var issued api.IssuedToken
+		w.call(t, w.root, "POST", api.RouteServerTokens, api.NewToken{Name: "x", TTLSeconds: ttl}).want(t, 201).into(t, &issued)
+		return issued
+	}
+	expired, revoked, administrator := issue(1), issue(0), issue(0)
+	w.clock.advance(2 * time.Second)
+	w.call(t, w.root, "DELETE", api.Build(api.RouteServerToken, revoked.ID), nil).want(t, 200)
+	forged := administrator.Value[:30] + strings.Repeat("a", 60)
+	return []intruder{
+		{"nobody", "", just(api.CodeUnauthenticated)},
+		{"a malformed token", "llmc_x", just(api.CodeUnauthenticated)},
+		{"a forged token", forged[:len(administrator.Value)], just(api.CodeUnauthenticated)},
+		{"an expired token", expired.Value, just(api.CodeTokenExpired)},
+		{"a revoked token", revoked.Value, just(api.CodeTokenRevoked)},
+		{"another tenant", w.newTenant(t).token, func(r httpapi.Route) []api.Code {
+			if ofTheServer(r) {
+				return []api.Code{api.CodeForbidden}
+			}
+			return []api.Code{api.CodeNotFound}
+		}},
+		{"a server administrator", administrator.Value, just(api.CodeForbidden)},
+	}
+}
+
+// openTo says which routes serve whom beside a tenant's own administrator.
+func openTo(who string, r httpapi.Route) bool {
+	authenticated := who == "another tenant" || who == "a server administrator"
+	switch {
+	case r.Pattern == api.RouteIdentity || r.Pattern == api.RouteVersion:
+		return authenticated
+	case ofTheServer(r) || r.Pattern == api.RouteTenant:
+		return who == "a server administrator"
+	}
+	return false
+}
+
+// Every route that is not public refuses whoever has no right to it, gives
+// nothing away and changes nothing. A route without a guard fails here.
+func TestEveryRouteIsGuarded(t *testing.T) {
+	w := newWorld(t)
+	v := newVictim(t, w, "canary")
+	before := v.state(t)
+	all := intruders(t, w)
+	for _, r := range w.server.Routes() {
+		target, body, headers := anyRequest(t, r, v)
+		for _, who := range all {
+			if openTo(who.name, r) {
+				continue
+			}
+			got := w.call(t, who.token, r.Method, target, body, headers...)
+			if r.Public {
+				got.want(t, 200)
+				continue
+			}
+			refusedAs(t, fmt.Sprintf("%s for %s %s", who.name, r.Method, r.Pattern), got, who.wants(r))
+		}
+	}
+	if after := v.state(t); after != before {
+		t.Errorf("something changed (-before +after)\n%s", cmp.Diff(before, after))
+	}
+}
+
+func refusedAs(t *testing.T, what string, got *answer, codes []api.Code) {
+	t.Helper()
+	var p api.Problem
+	if err := json.Unmarshal(got.body, &p); err != nil || got.status < 400 {
+		t.Errorf("%s: status %d: %.300s", what, got.status, got.body)
+		return
+	}
+	for _, code := range codes {
+		if p.Code == code && got.status == code.Status() {
+			if asks := got.header.Get("WWW-Authenticate") != ""; asks != (got.status == 401) {
+				t.Errorf("%s: WWW-Authenticate with status %d", what, got.status)
+			}
+			return
+		}
+	}
+	t.Errorf("%s: refused as %s (%d), want %v", what, p.Code, got.status, codes)
+}
+
+// What a tenant's own administrator may do works on every route, so that the
+// requests above are refused for who makes them and not for what they are.
+func TestEveryRouteServes(t *testing.T) {
+	w := newWorld(t)
+	for _, r := range w.server.Routes() {
+		if r.Pattern == api.RouteWatch {
+			continue
+		}
+		t.Run(r.Method+" "+r.Pattern, func(t *testing.T) {
+			v := newVictim(t, w, "canary")
+			token := v.token
+			if ofTheServer(r) || r.Method == "DELETE" && r.Pattern == api.RouteTenant {
+				token = w.root
+			}
+			target, body, headers := anyRequest(t, r, v)
+			switch r.Method + " " + r.Pattern {
+			case "POST " + api.RouteTenants:
+				body = strings.Replace(body, "stolen", v.name+"-child", 1)
+			case "DELETE " + api.RouteEnvironment:
+				target = v.path(r.Pattern, "edge")
+			case "DELETE " + api.RouteServerToken:
+				var issued api.IssuedToken
+				w.call(t, w.root, "POST", api.RouteServerTokens, api.NewToken{Name: "x"}).want(t, 201).into(t, &issued)
+				target = api.Build(r.Pattern, issued.ID)
+			}
+			got := w.call(t, token, r.Method, target, body, headers...)
+			if got.status != 200 && got.status != 201 {
+				t.Errorf("%d %s", got.status, got.body)
+			}
+		})
+	}
+}
