@@ -60,11 +60,15 @@ func TestKilledServerKeepsItsWord(t *testing.T) {
 type runningServer struct {
 	cmd    *exec.Cmd
 	client *client.Client
+	token  string
 }
 
-func startServer(t *testing.T, data string) *runningServer {
+// startServer starts a development server as a process of its own, on an
+// address of its choice unless the flags say another.
+func startServer(t *testing.T, data string, flags ...string) *runningServer {
 	t.Helper()
-	c := exec.CommandContext(t.Context(), "llm-config", "serve", "--dev", "--data", data, "--listen", "127.0.0.1:0", "--log-level", "error")
+	args := append([]string{"serve", "--dev", "--data", data, "--listen", "127.0.0.1:0", "--log-level", "error"}, flags...)
+	c := exec.CommandContext(t.Context(), "llm-config", args...)
 	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	var log bytes.Buffer
 	c.Stderr = &log
@@ -96,7 +100,7 @@ func startServer(t *testing.T, data string) *runningServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &runningServer{c, cl}
+	return &runningServer{c, cl, exports["LLM_CONFIG_TOKEN"]}
 }
 
 // writeUntilKilled lets every writer count, and kills the server after a random

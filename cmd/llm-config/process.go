@@ -37,6 +37,8 @@ type process struct {
 	stdout io.Writer
 	stderr io.Writer
 
+	hangups chan os.Signal // SIGHUP
+
 	level  slog.LevelVar
 	logs   *telemetry.Buffer
 	logger *slog.Logger
@@ -63,6 +65,10 @@ func (p *process) run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, p.close()) }()
 
+	// A hang-up must never end the server, not even before it can reload.
+	p.hangups = make(chan os.Signal, 1)
+	signal.Notify(p.hangups, syscall.SIGHUP)
+	defer signal.Stop(p.hangups)
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	return p.serve(ctx)
@@ -281,13 +287,10 @@ func writePrivate(file, text string) error {
 
 // reloads takes over settings on SIGHUP and when their file or a certificate changes.
 func (p *process) reloads(ctx context.Context) error {
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	defer signal.Stop(hangups)
 	go func() {
 		for {
 			select {
-			case <-hangups:
+			case <-p.hangups:
 				p.reload()
 			case <-ctx.Done():
 				return
