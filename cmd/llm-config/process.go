@@ -287,24 +287,22 @@ func writePrivate(file, text string) error {
 
 // reloads takes over settings on SIGHUP and when their file or a certificate changes.
 func (p *process) reloads(ctx context.Context) error {
-	go func() {
-		for {
-			select {
-			case <-p.hangups:
-				p.reload()
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
 	err := settings.Watch(ctx, func() []string {
 		s := p.live.Get()
 		return []string{s.File, s.TLSCert, s.TLSKey}
-	}, p.reload)
-	if err != nil {
-		p.logger.Warn("files are not watched; settings and certificates are reloaded on SIGHUP alone", "error", err.Error())
+	}, p.hangups, p.reload)
+	if err == nil {
+		return nil
 	}
-	return nil
+	p.logger.Warn("files are not watched; settings and certificates are reloaded on SIGHUP alone", "error", err.Error())
+	for {
+		select {
+		case <-p.hangups:
+			p.reload()
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }
 
 func (p *process) reload() {

@@ -148,7 +148,7 @@ func TestWatchSeesSwappedLinks(t *testing.T) {
 	changed, ended := make(chan struct{}, 1), make(chan error, 1)
 	ctx, stop := context.WithCancel(t.Context())
 	go func() {
-		ended <- Watch(ctx, func() []string { return []string{name} }, func() { changed <- struct{}{} })
+		ended <- Watch(ctx, func() []string { return []string{name} }, nil, func() { changed <- struct{}{} })
 	}()
 	<-changed // the first look
 	link("2", "..next")

@@ -17,25 +17,27 @@ import (
 const settleTime = 100 * time.Millisecond
 
 // Watch calls changed after the content of one of the files has become another,
-// until the context ends, and once at first: it may have become another since it
-// was read. It asks for the files anew after each change; empty names are no files.
+// until the context ends, whenever it is asked to, and once at first: it may have
+// become another since it was read. It asks for the files anew after each change;
+// empty names are no files.
 //
 // It watches folders, because editors and Kubernetes replace files and the links
 // to them instead of writing into them. A folder that is itself replaced is no
 // longer watched; SIGHUP is for that.
-func Watch(ctx context.Context, files func() []string, changed func()) error {
+func Watch(ctx context.Context, files func() []string, asked <-chan os.Signal, changed func()) error {
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {
 		return fmt.Errorf("files cannot be watched: %w; a changed settings file needs a SIGHUP", err)
 	}
 	defer watcher.Close()
-	w := follower{files: files, changed: changed, after: time.After, add: watcher.Add, events: watcher.Events, errors: watcher.Errors}
+	w := follower{files: files, asked: asked, changed: changed, after: time.After, add: watcher.Add, events: watcher.Events, errors: watcher.Errors}
 	return w.follow(ctx)
 }
 
 // A follower turns notices about folders into notices about the content of files.
 type follower struct {
 	files   func() []string
+	asked   <-chan os.Signal
 	changed func()
 	after   func(time.Duration) <-chan time.Time
 	add     func(folder string) error
@@ -52,6 +54,12 @@ func (f follower) follow(ctx context.Context) error {
 			return nil
 		case <-settled:
 			settled = nil
+			if err := f.look(&seen); err != nil {
+				return err
+			}
+			continue
+		case <-f.asked:
+			seen = [sha256.Size]byte{} // the next look finds a change in any case
 			if err := f.look(&seen); err != nil {
 				return err
 			}
