@@ -244,11 +244,11 @@ func TestBundleKeepsCanonicalBytes(t *testing.T) {
 		"a/html":    `{"text":"<b>&amp;</b>"}`,
 		"a/lines":   "{\"text\":\"a\u2028b\u2029c\"}",
 		"a/numbers": `{"n":[1e+21,1e-7,0.1,-1,100]}`,
-		"b":         `{"ref":"${config:a/html#/text}"}`,
 	}
 	for path, text := range documents {
 		n.put(t, "base", path, text)
 	}
+	n.put(t, "base", "b", `{"ref":"${config:a/html#/text}"}`)
 	documents["b"] = `{"ref":"<b>&amp;</b>"}`
 	got := n.call(t, "GET", n.path(api.RouteBundle, "production"), nil).want(t, 200)
 	var bundle api.Bundle
