@@ -3,7 +3,6 @@ package service_test
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"testing"
 	"time"
 
@@ -132,45 +131,48 @@ func TestWaitingForARevision(t *testing.T) {
 	behind.reads("base", "a", `{"v":1}`)
 	ahead := a.set("base", "a", `{"v":2}`) // which the other process is not told of
 
-	read := func(ctx context.Context, environment string) error {
-		_, err := behind.s.Config(ctx, a.who, a.tenant, environment, path("a"), service.ReadOptions{MinRevision: ahead})
+	read := func(ctx context.Context) error {
+		_, err := behind.s.Config(ctx, a.who, a.tenant, "base", path("a"), service.ReadOptions{MinRevision: ahead})
 		return err
 	}
-	ctx, giveUp := context.WithCancel(t.Context())
-	first := make(chan error, 1)
-	go func() { first <- read(ctx, "base") }()
-	tooMany, cancelled := context.WithCancel(t.Context())
-	cancelled() // whoever comes in before the first is turned away by this
-	for {
-		err := read(tooMany, "base")
-		if config.KindOf(err) == config.KindOverloaded {
-			e := mustBe(t, config.KindOverloaded, err)
-			if e.Limit != 1 || e.Actual != 2 {
-				t.Errorf("the refusal names %d and %d", e.Limit, e.Actual)
+	// start answers once a read waits, which is known by the next being turned away.
+	start := func(ctx context.Context) <-chan error {
+		waiting := make(chan error, 1)
+		go func() {
+			err := read(ctx)
+			for config.KindOf(err) == config.KindOverloaded {
+				err = read(ctx)
 			}
-			break
+			waiting <- err
+		}()
+		for {
+			short, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+			err := read(short)
+			cancel()
+			if config.KindOf(err) == config.KindOverloaded {
+				e := mustBe(t, config.KindOverloaded, err)
+				if e.Limit != 1 || e.Actual != 2 {
+					t.Errorf("the refusal names %d and %d", e.Limit, e.Actual)
+				}
+				return waiting
+			}
 		}
-		runtime.Gosched()
 	}
+	ctx, giveUp := context.WithCancel(t.Context())
+	waiting := start(ctx)
 	giveUp()
-	same(t, "pointer", "min_revision", mustBe(t, config.KindNotYet, <-first).Pointer)
+	same(t, "pointer", "min_revision", mustBe(t, config.KindNotYet, <-waiting).Pointer)
 
 	// One that arrives ends the wait. What the process commits itself it knows.
-	go func() { first <- read(t.Context(), "base") }()
-	for config.KindOf(read(tooMany, "base")) != config.KindOverloaded {
-		runtime.Gosched()
-	}
+	waiting = start(t.Context())
 	behind.tag("here", 1)
-	must(t, <-first)
-	behind.reads("base", "a", `{"v":2}`)
+	must(t, <-waiting)
+	behind.readsAt(text(ahead), "base", "a", `{"v":2}`)
 
 	// A tenant that is deleted meanwhile ends it, too.
 	ahead = a.set("base", "a", `{"v":3}`)
-	go func() { first <- read(t.Context(), "base") }()
-	for config.KindOf(read(tooMany, "base")) != config.KindOverloaded {
-		runtime.Gosched()
-	}
+	waiting = start(t.Context())
 	_, err := behind.s.DeleteTenant(t.Context(), a.root, a.tenant)
 	must(t, err)
-	mustBe(t, config.KindNotFound, <-first)
+	mustBe(t, config.KindNotFound, <-waiting)
 }
