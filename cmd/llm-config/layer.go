@@ -1,6 +1,8 @@
 package main
 
 import (
+	"strings"
+
 	"github.com/spf13/cobra"
 )
 
@@ -9,7 +11,13 @@ func newLayerCommand(a *app) *cobra.Command {
 		`A layer is what one environment itself says at a path, without what it inherits.`,
 		`  llm-config layer get -e production gateway/limits
   llm-config layer destroy -e production gateway/limits --version 3`,
-		newLayerGetCommand(a), newPutCommand(a), newDeleteCommand(a), newLayerDestroyCommand(a))
+		newLayerGetCommand(a), ofLayer(newPutCommand(a)), ofLayer(newDeleteCommand(a)), newLayerDestroyCommand(a))
+}
+
+// ofLayer lets a verb that is always about a layer stand below `layer` too.
+func ofLayer(c *cobra.Command) *cobra.Command {
+	c.Example = strings.ReplaceAll(c.Example, "llm-config "+c.Name(), "llm-config layer "+c.Name())
+	return c
 }
 
 func newLayerGetCommand(a *app) *cobra.Command {
