@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -105,9 +106,9 @@ func TestForwardedFor(t *testing.T) {
 // A panic is an opaque 500 whose cause is in the log alone; what is not ready
 // says so.
 func TestPanics(t *testing.T) {
-	var fail func() error
-	w := newWorld(t, func(o *httpapi.Options) { o.Ready = func() error { return fail() } })
-	fail = func() error { panic("canary of a panic") }
+	var check atomic.Value
+	w := newWorld(t, func(o *httpapi.Options) { o.Ready = func() error { return check.Load().(func() error)() } })
+	check.Store(func() error { panic("canary of a panic") })
 	got := w.call(t, "", "GET", api.RouteReady, nil)
 	p := got.refused(t, api.CodeInternal)
 	if strings.Contains(string(got.body), "canary") || p.Next == "" {
@@ -117,13 +118,13 @@ func TestPanics(t *testing.T) {
 	if len(found) != 2 || found[0]["cause"] != "canary of a panic" || found[0]["stack"] == "" || found[1]["level"] != "ERROR" || found[1]["status"] != 500.0 {
 		t.Errorf("%v", found)
 	}
-	fail = func() error { return errors.New("still reading") }
+	check.Store(func() error { return errors.New("still reading") })
 	w.call(t, "", "GET", api.RouteReady, nil).want(t, 503).wantBody(t, `{"status":"failing","checks":{"server":"still reading","store":"ok"}}`+"\n")
-	fail = func() error { panic(http.ErrAbortHandler) }
+	check.Store(func() error { panic(http.ErrAbortHandler) })
 	c := w.open(t)
 	c.send(t, request("GET", api.RouteReady, "", ""))
 	c.ended(t)
-	fail = func() error { return nil }
+	check.Store(func() error { return nil })
 	w.call(t, "", "GET", api.RouteStartup, nil).want(t, 200).wantBody(t, `{"status":"ok","checks":{"store":"ok"}}`+"\n")
 }
 

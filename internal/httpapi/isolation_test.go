@@ -1,0 +1,212 @@
+package httpapi_test
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/llm-devops/llm-config-manager/api"
+	"github.com/llm-devops/llm-config-manager/internal/httpapi"
+)
+
+// party is one of two tenants that do the same things with other values.
+type party struct {
+	*tenant
+	canary  string // in everything that it writes
+	random  *rand.Rand
+	values  int
+	cursors []string
+	tokens  []string        // ids
+	served  map[string]bool // routes that answered with success
+	watches []*stream
+}
+
+// value is a new text with the canary in it.
+func (p *party) value() string {
+	p.values++
+	return fmt.Sprintf("%s-%d", p.canary, p.values)
+}
+
+func (p *party) pick(from ...string) string { return from[p.random.IntN(len(from))] }
+
+func (p *party) environment() string {
+	return p.pick("base", "development", "staging", "production", "edge", "extra", "nowhere")
+}
+
+func (p *party) documentPath() string {
+	return p.pick("a", "a/b", "a/c", "gateway/models", "gateway/"+p.canary)
+}
+
+func (p *party) at() string {
+	return p.pick("", "1", fmt.Sprint(1+p.random.IntN(40)), "v1", "v2", "tag-1", "2020-01-01T00:00:00Z", p.canary)
+}
+
+func (p *party) document() string {
+	return p.pick(
+		fmt.Sprintf(`{"k":%q}`, p.value()), fmt.Sprintf(`{"k":%q,"ref":"${config:a#/k}"}`, p.value()),
+		fmt.Sprintf(`{"%s":{"n":null,"list":[%q]}}`, p.canary, p.value()), fmt.Sprintf(`{"k":%q,}`, p.value()),
+		fmt.Sprintf(`{"k":"${config:%s}"}`, p.canary),
+	)
+}
+
+// request is a random request for a route of a tenant.
+func (p *party) request(r httpapi.Route, of string) (target, body string, headers []string) {
+	target = r.Pattern
+	if r.Pattern == api.RouteEnvironment && (r.Method == "DELETE" || p.random.IntN(2) == 0) { // others are watched
+		target = strings.Replace(target, "{environment}", "spare", 1)
+	}
+	token := "none"
+	if len(p.tokens) > 0 {
+		token = p.pick(p.tokens...)
+	}
+	for wildcard, value := range map[string]string{
+		"{tenant}": of, "{environment}": p.environment(), "{path...}": p.documentPath(), "{tag}": p.pick("tag-1", "tag-2", p.canary),
+		"{revision}": fmt.Sprint(1 + p.random.IntN(40)), "{id}": token,
+	} {
+		target = strings.ReplaceAll(target, wildcard, value)
+	}
+	headers = []string{api.HeaderMessage, p.value(), api.HeaderRequestID, "of-" + p.canary, "User-Agent", p.canary, "If-None-Match", p.pick("", "", `"v1"`)}
+	switch r.Method + " " + r.Pattern {
+	case "GET " + api.RouteConfig:
+		target += p.pick("", "?explain=true", "?format=yaml", "?format=toml", "?at="+p.at(), "?min_revision=3", "?min_revision=100000")
+	case "GET " + api.RouteLayer:
+		target += p.pick("", "?format=yaml", "?at="+p.at())
+	case "GET " + api.RouteConfigs, "GET " + api.RouteTags, "GET " + api.RouteTokens, "GET " + api.RouteChanges, "GET " + api.RouteHistory:
+		target += p.pick("", "?limit=1", "?limit=1&cursor="+p.cursor())
+	case "GET " + api.RouteDiff:
+		target += p.pick("", "?from=1", "?from="+p.at()+"&to="+p.at(), "?from=base@&to=production@", "?layer=true&from=v1")
+	case "GET " + api.RouteBundle:
+		target += p.pick("", "?prefix=a", "?at="+p.at())
+	case "POST " + api.RouteDestroy:
+		target += p.pick("?version=1", "?version=2", "")
+	case "PUT " + api.RouteLayer:
+		headers = append(headers, "If-None-Match", p.pick("", "*"), api.HeaderIdempotent, p.pick("", "key-1", "key-2"))
+		return target + p.pick("", "", "?dry_run=true"), p.document(), headers
+	case "PATCH " + api.RouteLayer:
+		return target, fmt.Sprintf(`{"patched":%q}`, p.value()), append(headers, "If-None-Match", "", "Content-Type", api.TypeMergePatch)
+	}
+	return target, p.body(r), append(headers, "If-None-Match", "")
+}
+
+// body is a random body for the routes that take a request.
+func (p *party) body(r httpapi.Route) string {
+	message, dry := p.value(), p.pick("true", "false", "false")
+	switch r.Method + " " + r.Pattern {
+	case "POST " + api.RouteChanges:
+		return fmt.Sprintf(`{"message":%q,"dry_run":%s,"edits":[{"op":"put","environment":%q,"path":%q,"document":%s}]}`,
+			message, dry, p.environment(), p.documentPath(), p.document())
+	case "POST " + api.RouteRollback:
+		return fmt.Sprintf(`{"environment":%q,"to":"%d","message":%q,"dry_run":%s}`, p.environment(), 1+p.random.IntN(20), message, dry)
+	case "POST " + api.RouteRevert:
+		return fmt.Sprintf(`{"revision":%d,"message":%q,"force":%s,"dry_run":%s}`, 1+p.random.IntN(40), message, p.pick("true", "false"), dry)
+	case "POST " + api.RoutePromote:
+		return fmt.Sprintf(`{"from":%q,"to":%q,"all":true,"message":%q,"dry_run":%s}`, p.environment(), p.environment(), message, dry)
+	case "PUT " + api.RouteTag:
+		return fmt.Sprintf(`{"message":%q}`, message)
+	case "PUT " + api.RouteEnvironment:
+		return fmt.Sprintf(`{"parent":%q,"message":%q}`, p.pick("base", "base", "staging", p.canary), message)
+	case "POST " + api.RouteTokens:
+		return fmt.Sprintf(`{"name":%q}`, message)
+	}
+	return ""
+}
+
+// cursor is one that was handed out, mostly of another list.
+func (p *party) cursor() string {
+	if len(p.cursors) == 0 {
+		return "none"
+	}
+	return p.pick(p.cursors...)
+}
+
+// learn takes from an answer what later requests may use.
+func (p *party) learn(r httpapi.Route, got *answer, t *testing.T) {
+	if got.status >= 400 {
+		return
+	}
+	p.served[r.Method+" "+r.Pattern] = true
+	if r.Method == "POST" && r.Pattern == api.RouteTokens {
+		var issued api.IssuedToken
+		got.into(t, &issued)
+		p.tokens = append(p.tokens, issued.ID)
+	}
+	if r.Method == "GET" && got.header.Get("Content-Type") == api.TypeJSON && bytes.Contains(got.body, []byte(`"next_cursor":"`)) {
+		var page struct {
+			Next string `json:"next_cursor"`
+		}
+		got.into(t, &page)
+		p.cursors = append(p.cursors, page.Next)
+	}
+}
+
+// Two tenants do random things on every route, at the same paths, and against
+// each other. Neither ever gets to see anything of the other's.
+func TestTwoTenants(t *testing.T) {
+	w := newWorld(t)
+	seed := rand.Uint64() //nolint:gosec // a test's choices
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // a test's choices
+	parties := [2]*party{}
+	for i := range parties {
+		p := &party{tenant: w.newTenant(t), canary: fmt.Sprintf("canary%016x", random.Uint64()), random: random, served: map[string]bool{}}
+		for _, environment := range []string{"base", "production"} {
+			p.watches = append(p.watches, p.watch(t, environment, "?include=data", "Last-Event-ID", "1"))
+		}
+		parties[i] = p
+	}
+	routes := slices.DeleteFunc(slices.Clone(w.server.Routes()), func(r httpapi.Route) bool {
+		return ofTheServer(r) || r.Pattern == api.RouteWatch || r.Pattern == api.RouteTenant
+	})
+	const atLeast, atMost = 2000, 20_000
+	for step := 0; step < atLeast || step < atMost && len(parties[0].served)+len(parties[1].served) < 2*len(routes); step++ {
+		actor, other := parties[step%2], parties[1-step%2]
+		r := routes[random.IntN(len(routes))]
+		of := actor.name
+		if random.IntN(5) == 0 {
+			of = other.name
+		}
+		target, body, headers := actor.request(r, of)
+		got := actor.call(t, r.Method, target, body, headers...)
+		if shown := fmt.Sprint(got.header) + string(got.body); strings.Contains(shown, other.canary) || got.status >= 500 || of != actor.name && got.status < 400 {
+			t.Fatalf("%s for %s got %d: %s", r.Method, target, got.status, shown)
+		}
+		if of == actor.name {
+			actor.learn(r, got, t)
+		}
+	}
+	for i, p := range parties {
+		for _, r := range routes {
+			if !p.served[r.Method+" "+r.Pattern] {
+				t.Errorf("%s %s never served anything: the test does not say much", r.Method, r.Pattern)
+			}
+		}
+		p.watchedOnly(t, parties[1-i].canary)
+	}
+	if state := parties[0].state(t); !strings.Contains(state, parties[0].canary) || strings.Contains(state, parties[1].canary) {
+		t.Errorf("%s", state)
+	}
+}
+
+// watchedOnly reads what a party's watches were told of.
+func (p *party) watchedOnly(t *testing.T, foreign string) {
+	t.Helper()
+	p.write(t, p.path(api.RouteChanges), `{"edits":[{"op":"put","environment":"base","path":"the/end","document":{}},{"op":"put","environment":"production","path":"the/end","document":{"x":1}}]}`)
+	for _, s := range p.watches {
+		for own := false; ; {
+			e := s.next(t)
+			if strings.Contains(e.data, foreign) {
+				t.Fatalf("%+v", e)
+			}
+			own = own || strings.Contains(e.data, p.canary)
+			if strings.Contains(e.data, "the/end") {
+				if !own {
+					t.Error("a watch showed nothing of the tenant's own")
+				}
+				break
+			}
+		}
+	}
+}
