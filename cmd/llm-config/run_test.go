@@ -22,6 +22,8 @@ func start(t *testing.T, w *wire, args ...string) (*exec.Cmd, *bufio.Reader) {
 		"PATH=/usr/bin:/bin", "LLM_CONFIG_ADDR=" + w.url, "LLM_CONFIG_TOKEN=x",
 		"LLM_CONFIG_TENANT=acme", "LLM_CONFIG_ENV=staging", "OWN=caller",
 	}
+	name, value := noRaceWait()
+	c.Env = append(c.Env, name+"="+value)
 	r, err := c.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -25,6 +25,10 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"llm-config": main})
 }
 
+// noRaceWait is a variable that spares processes built with the race detector
+// the second that it would wait at their end.
+func noRaceWait() (name, value string) { return "GORACE", "atexit_sleep_ms=0" }
+
 // TestTranscripts runs the sessions in testdata against a server. Each has a
 // tenant of its own, whose administrator's token it begins with; $SERVER_TOKEN
 // is that of the server's.
@@ -47,6 +51,7 @@ func TestTranscripts(t *testing.T) {
 			e.Setenv(envTenant, tenant)
 			e.Setenv(envToken, founded.Token.Value)
 			e.Setenv("SERVER_TOKEN", token)
+			e.Setenv(noRaceWait())
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
