@@ -97,6 +97,7 @@ func (s *Service) proposeDestroy(ctx context.Context, who Caller, n *snapshot, a
 	}
 	p.write.Destroy = []store.LayerDestroy{{Environment: at.environment, Path: at.path, Version: row.Version, Sealed: sealed}}
 	p.write.Expect.Paths = []config.Path{at.path}
+	p.event.Erase = true
 	p.after = func(store.Receipt) {
 		s.layers.Invalidate(cache.VersionKey{Tenant: n.tenant, Environment: at.environment, Path: at.path, Version: row.Version})
 	}

@@ -25,6 +25,7 @@ type Event struct {
 	Time     time.Time
 	Access   bool                   // tokens changed: followers must ask anew whether they may follow
 	Reset    []config.EnvironmentID // environments in which anything may have changed
+	Erase    bool                   // events before it may hold what was destroyed, and must not be kept
 	Changes  []Change               // effective documents that changed, of all environments
 
 	frames sync.Map // FrameKey → []byte
@@ -106,8 +107,8 @@ func (f *Feed) Publish(e *Event) {
 	if f.closed || e.Revision <= f.Revision() {
 		return
 	}
-	if e.Revision != f.Revision()+1 {
-		f.forget(e.Revision) // a gap: what lies before it is in the log only
+	if e.Erase || e.Revision != f.Revision()+1 {
+		f.forget(e.Revision) // what lies before it, or in the gap, is in the log only
 	}
 	f.revision.Store(int64(e.Revision))
 	if f.followers > 0 {

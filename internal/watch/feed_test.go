@@ -84,6 +84,20 @@ func TestFeedHidesWhatLiesBeforeAGap(t *testing.T) {
 	}
 }
 
+func TestFeedForgetsWhatIsErased(t *testing.T) {
+	f := followed(0)
+	publish(f, 1, 2)
+	f.Publish(&Event{Revision: 3, Erase: true})
+	publish(f, 4)
+	mustSince(t, f, 2, 3, 4)
+	mustNotReach(t, f, 1)
+	for _, e := range f.ring[:3] {
+		if e != nil {
+			t.Errorf("the event of revision %d is kept", e.Revision)
+		}
+	}
+}
+
 func TestFeedForgetsWhatTheRingCannotHold(t *testing.T) {
 	f := followed(0)
 	for r := range config.Revision(2*ringSize + 3) {
