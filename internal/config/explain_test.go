@@ -43,6 +43,10 @@ func TestExplain(t *testing.T) {
 			Leaves:   []Leaf{{Pointer: "/a/b", Value: 1.0, Layer: 0}},
 			Removals: []Removal{{Pointer: "/a", Layer: 0, Removes: []Said{{1, 2.0}, {2, m{"b": 3.0}}}}},
 		}},
+		"objects over a scalar": {[]string{`{"a":{"b":1}}`, `{"a":{"c":2}}`, `{"a":[3]}`, `{"a":null}`}, Explanation{
+			Leaves:   []Leaf{{Pointer: "/a/b", Value: 1.0, Layer: 0}, {Pointer: "/a/c", Value: 2.0, Layer: 1}},
+			Removals: []Removal{{Pointer: "/a", Layer: 1, Removes: []Said{{2, []any{3.0}}, {3, nil}}}},
+		}},
 		"an object over a mark": {[]string{`{"a":{"b":1}}`, `{"a":null}`, `{"a":{"c":2}}`}, Explanation{
 			Leaves:   []Leaf{{Pointer: "/a/b", Value: 1.0, Layer: 0}},
 			Removals: []Removal{{Pointer: "/a", Layer: 1, Removes: []Said{{2, m{"c": 2.0}}}}},

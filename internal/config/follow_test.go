@@ -116,22 +116,23 @@ var followPaths = []Path{MustPath("a"), MustPath("b"), MustPath("c"), MustPath("
 // of which lead somewhere.
 func drawLibrary(t *rapid.T) map[Path]Document {
 	target := rapid.Custom(func(t *rapid.T) string {
-		path := rapid.SampledFrom(append(slices.Clone(followPaths), MustPath("none"))).Draw(t, "target")
-		return "${config:" + path.String() + rapid.SampledFrom([]string{"#/x", "#/y", "#/x/y", "#/y/0", "#/y/1/x", "#/z", "#/z", "#/z", ""}).Draw(t, "pointer") + "}"
+		path := rapid.SampledFrom(followPaths).Draw(t, "target")
+		pointer := rapid.SampledFrom([]string{"#/z", "#/x", "#/y", "#/o/x", "#/l/0", "#/l/1", "#/x/o", "#/y/x/z", "#/y/l/0", "#/o/y/x", "#/none", ""}).Draw(t, "pointer")
+		return "${config:" + path.String() + pointer + "}"
 	})
 	text := rapid.OneOf(target, target, rapid.Map(target, func(r string) string { return "<" + r + ">" }),
 		rapid.SampledFrom([]string{"plain", "$${config:a#/x}", "${secret:s#value}", "$${secret:s}", "${env:X}"}))
-	scalar := rapid.OneOf(text.AsAny(), rapid.SampledFrom([]any{1.0, true, "text"}))
-	member := rapid.OneOf(scalar, scalar,
-		rapid.Map(rapid.SliceOfN(rapid.OneOf(scalar, rapid.Just[any](nil)), 0, 3), func(a []any) any { return a }),
-		rapid.Map(rapid.MapOfN(rapid.SampledFrom([]string{"x", "y", "0"}), scalar, 0, 2), func(o map[string]any) any { return o }))
 	docs := map[Path]Document{}
-	for _, path := range followPaths {
-		if rapid.IntRange(0, 9).Draw(t, "absent") > 0 {
-			members := rapid.MapOfN(rapid.SampledFrom([]string{"x", "y"}), member, 0, 2).Draw(t, path.String())
-			members["z"] = rapid.SampledFrom([]any{1.0, "text", true}).Draw(t, "scalar of "+path.String())
-			docs[path] = NewDocument(members)
+	for i, path := range followPaths {
+		if i > 0 && rapid.IntRange(0, 9).Draw(t, "present") == 9 {
+			continue
 		}
+		draw := func(name string) any { return rapid.OneOf(text.AsAny(), plainScalars).Draw(t, path.String()+name) }
+		docs[path] = NewDocument(map[string]any{
+			"x": draw("x"), "y": draw("y"), "o": map[string]any{"x": draw("o/x"), "y": draw("o/y")},
+			"l": []any{draw("l/0"), rapid.SampledFrom([]any{1.0, nil, "text"}).Draw(t, "l/1")},
+			"z": rapid.SampledFrom([]any{1.0, "text", true}).Draw(t, "z"),
+		})
 	}
 	return docs
 }

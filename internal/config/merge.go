@@ -32,7 +32,7 @@ func Merge(layers []Document) Document {
 
 // mergeObjects lays upper over lower, which holds no marks, and changes neither.
 func mergeObjects(lower, upper map[string]any) map[string]any {
-	merged := make(map[string]any, len(lower)+len(upper))
+	merged := make(map[string]any, max(len(lower), len(upper)))
 	for name, value := range lower {
 		merged[name] = value
 	}

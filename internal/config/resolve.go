@@ -185,7 +185,7 @@ func (r *resolver) whole(reference Reference) (any, error) {
 		return nil, err
 	}
 	object, isObject := value.(map[string]any)
-	if len(r.stack) == 0 && r.arrays == 0 && (value == nil || isObject && hasMarks(object)) {
+	if r.arrays == 0 && (value == nil || isObject && hasMarks(object)) {
 		return nil, r.fault(reference, "leads to null, which outside of arrays would be a removal mark").
 			Hint("let the reference stand in an array, or refer to another value")
 	}
