@@ -57,6 +57,12 @@ func TestKilledServerKeepsItsWord(t *testing.T) {
 	verifyLog(t, server.client)
 }
 
+// withoutRaceWait is this process's environment for one that ends at once.
+func withoutRaceWait() []string {
+	name, value := noRaceWait()
+	return append(os.Environ(), name+"="+value)
+}
+
 type runningServer struct {
 	cmd    *exec.Cmd
 	client *client.Client
@@ -70,6 +76,7 @@ func startServer(t *testing.T, data string, flags ...string) *runningServer {
 	args := append([]string{"serve", "--dev", "--data", data, "--listen", "127.0.0.1:0", "--log-level", "error"}, flags...)
 	c := exec.CommandContext(t.Context(), "llm-config", args...)
 	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	c.Env = withoutRaceWait()
 	var log bytes.Buffer
 	c.Stderr = &log
 	out, err := c.StdoutPipe()

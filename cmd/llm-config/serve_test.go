@@ -72,6 +72,7 @@ func refused(t *testing.T, args ...string) string {
 	t.Helper()
 	var said bytes.Buffer
 	c := exec.CommandContext(t.Context(), "llm-config", append([]string{"serve"}, args...)...)
+	c.Env = withoutRaceWait()
 	c.Stderr = &said
 	var exit *exec.ExitError
 	if err := c.Run(); !errors.As(err, &exit) || exit.ExitCode() != 1 {

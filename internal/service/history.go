@@ -44,8 +44,11 @@ func (s *Service) History(ctx context.Context, who Caller, tenant, environment s
 		return History{}, err
 	}
 	if len(rows) == 0 && page.Cursor == "" {
-		return History{}, config.Errorf(config.KindNotFound, "there never was a layer %s in %s", path, environment).
-			Hint("`llm-config history --effective` shows what it inherits")
+		missing := config.Errorf(config.KindNotFound, "there never was a layer %s in %s", path, environment)
+		if !effective {
+			missing.Hint("`llm-config history --effective` shows what it inherits")
+		}
+		return History{}, missing
 	}
 	origins := make([]Origin, 0, len(rows))
 	for _, row := range rows {
