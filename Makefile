@@ -69,5 +69,5 @@ cover: ## coverage of domain, sealing and service; fails under 90 %
 	@sh scripts/cover $(COVER_FLOOR) $(COVER_PACKAGES)
 
 .PHONY: openapi
-openapi: ## write api/openapi.json anew from the types that serve
+openapi: ## write docs/openapi.json anew from the types that serve
 	$(GO) test ./internal/httpapi -run OpenAPI -update

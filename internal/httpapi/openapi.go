@@ -106,7 +106,7 @@ var readQuery = []*huma.Param{
 func readConfigOperation(spec *huma.OpenAPI) *huma.Operation {
 	content := document()
 	content[api.TypeJSON].Schema = &huma.Schema{
-		OneOf: []*huma.Schema{{Type: "object", AdditionalProperties: true}, schemaOf[api.Explanation](spec)},
+		AnyOf: []*huma.Schema{{Type: "object", AdditionalProperties: true}, schemaOf[api.Explanation](spec)},
 	}
 	return &huma.Operation{
 		OperationID: "get-config", Tags: []string{"configs"}, Summary: "Read an effective document",
