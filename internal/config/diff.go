@@ -27,9 +27,9 @@ type Difference struct {
 	To      any
 }
 
-// maxDiffBytes bounds the pointers of a list of differences: those of many short
-// values below a long name have many times the bytes of the documents.
-const maxDiffBytes = 8 << 20
+// maxListedBytes bounds the pointers of a list of differences or leaves: those
+// of many short values below a long name have many times the bytes of a document.
+const maxListedBytes = 16 << 20
 
 // Diff lists what turns one document into the other, in the order of their text.
 // An absent document differs from {}, and documents with too many differences
@@ -47,7 +47,7 @@ func Diff(from, to Document) []Difference {
 	}
 	var d differ
 	d.objects(from.root, to.root)
-	if d.bytes > maxDiffBytes {
+	if d.bytes > maxListedBytes {
 		return []Difference{{Op: DiffReplace, From: from.root, To: to.root}}
 	}
 	return d.found
@@ -123,7 +123,7 @@ func (d *differ) values(from, to any) {
 }
 
 func (d *differ) add(op DiffOp, from, to any) {
-	if d.bytes > maxDiffBytes {
+	if d.bytes > maxListedBytes {
 		return
 	}
 	pointer := Pointer{d.names}.String()

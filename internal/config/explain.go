@@ -39,7 +39,8 @@ type Removal struct {
 }
 
 // Explain takes the layers as Merge does, nearest first, and says of each leaf
-// of the merge which layer it is from and what it shadows.
+// of the merge which layer it is from and what it shadows. A document with too
+// many leaves to list is one leaf.
 func Explain(layers []Document) Explanation {
 	var said []Said
 	for i, layer := range layers {
@@ -47,15 +48,29 @@ func Explain(layers []Document) Explanation {
 			said = append(said, Said{Layer: i, Value: layer.root})
 		}
 	}
-	var e Explanation
-	if len(said) > 0 {
-		e.object("", said)
+	if len(said) == 0 {
+		return Explanation{}
 	}
-	return e
+	var e explainer
+	e.object("", said)
+	if e.bytes > maxListedBytes {
+		e = explainer{}
+		e.leaf("", Merge(layers).root, said)
+	}
+	return e.Explanation
+}
+
+type explainer struct {
+	Explanation
+	bytes int // of the pointers of all places so far
 }
 
 // place explains one place of the merge; said is what layers say there, nearest first.
-func (e *Explanation) place(pointer string, said []Said) {
+func (e *explainer) place(parent, name string, said []Said) {
+	if e.bytes += len(parent) + len(name); e.bytes > maxListedBytes {
+		return
+	}
+	pointer := parent + "/" + escapeToken(name)
 	switch nearest := said[0]; nearest.Value.(type) {
 	case nil:
 		e.removal(pointer, nearest.Layer, said[1:])
@@ -68,7 +83,7 @@ func (e *Explanation) place(pointer string, said []Said) {
 
 // object explains a place at which the nearest layer has an object: the
 // objects down to the first other thing merge, and that hides all below it.
-func (e *Explanation) object(pointer string, said []Said) {
+func (e *explainer) object(pointer string, said []Said) {
 	merging := 0
 	names := map[string][]Said{}
 	for ; merging < len(said); merging++ {
@@ -87,19 +102,19 @@ func (e *Explanation) object(pointer string, said []Said) {
 	}
 	leaves := len(e.Leaves)
 	for _, name := range slices.SortedFunc(maps.Keys(names), canon.CompareKeys) {
-		e.place(pointer+"/"+escapeToken(name), names[name])
+		e.place(pointer, name, names[name])
 	}
 	if len(e.Leaves) == leaves {
 		e.leaf(pointer, map[string]any{}, said)
 	}
 }
 
-func (e *Explanation) leaf(pointer string, value any, said []Said) {
+func (e *explainer) leaf(pointer string, value any, said []Said) {
 	e.Leaves = append(e.Leaves, Leaf{Pointer: pointer, Value: value, Layer: said[0].Layer, Shadows: said[1:]})
 }
 
 // removal notes what a layer takes away, which removal marks alone are not.
-func (e *Explanation) removal(pointer string, layer int, removes []Said) {
+func (e *explainer) removal(pointer string, layer int, removes []Said) {
 	if slices.ContainsFunc(removes, func(s Said) bool { return s.Value != nil }) {
 		e.Removals = append(e.Removals, Removal{Pointer: pointer, Layer: layer, Removes: removes})
 	}

@@ -79,6 +79,29 @@ func TestExplainAccountsForEverything(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) { explainsMerge(t, chains().Draw(t, "layers")) })
 }
 
+// Half a megabyte of name and as many bytes of small members have pointers of
+// gigabytes.
+func TestExplainIsBounded(t *testing.T) {
+	var members []string
+	for i := range 40_000 {
+		members = append(members, fmt.Sprintf(`"%d":1`, i))
+	}
+	near := mustJSON(t, `{"a":null,"`+strings.Repeat("x", MaxDocumentBytes/2)+`":{`+strings.Join(members, ",")+`}}`)
+	far := mustJSON(t, `{"a":1,"b":2}`)
+	var got Explanation
+	if weight := weigh(func() { got = Explain([]Document{near, {}, far}) }); weight > 200<<20 {
+		t.Errorf("%d MiB were allocated", weight>>20)
+	}
+	if len(got.Leaves) != 1 || len(got.Removals) != 0 {
+		t.Fatalf("there are %d leaves and %d removals", len(got.Leaves), len(got.Removals))
+	}
+	leaf := got.Leaves[0]
+	sameDocument(t, "the leaf", Merge([]Document{near, far}), NewDocument(leaf.Value.(map[string]any)))
+	if leaf.Pointer != "" || leaf.Layer != 0 || len(leaf.Shadows) != 1 || leaf.Shadows[0].Layer != 2 {
+		t.Errorf("got layer %d at %q, over %d others", leaf.Layer, leaf.Pointer, len(leaf.Shadows))
+	}
+}
+
 // explainsMerge checks an explanation against the merge and, place by place,
 // against what the layers say.
 func explainsMerge(t rapid.TB, layers []Document) {
