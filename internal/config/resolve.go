@@ -77,7 +77,7 @@ type resolver struct {
 
 	values int // of the result so far
 	bytes  int // that the result has at least so far
-	read   int // bytes of text that had references
+	read   int // bytes of texts with references, and of their places
 }
 
 func (r *resolver) targets() []Target {
@@ -244,6 +244,7 @@ func breaksSecrets(before, after string) bool {
 func (r *resolver) follow(reference Reference) (any, error) {
 	if _, known := r.places[reference.Path]; !known {
 		r.places[reference.Path] = r.place()
+		r.read += len(r.places[reference.Path])
 	}
 	circle := slices.Contains(r.stack, reference)
 	r.stack = append(r.stack, reference)

@@ -278,6 +278,26 @@ func TestResolveIsBounded(t *testing.T) {
 	}
 }
 
+func TestTargetsAreBounded(t *testing.T) {
+	var references []string
+	for i := range 10_000 {
+		references = append(references, fmt.Sprintf(`"${config:t/%d#/n}"`, i))
+	}
+	doc := mustJSON(t, `{"`+strings.Repeat("x", MaxDocumentBytes/2)+`":[`+strings.Join(references, ",")+`]}`)
+	target := mustJSON(t, `{"n":1}`)
+	merged := func(path Path) Document {
+		if path == MustPath("doc") {
+			return doc
+		}
+		return target
+	}
+	var err error
+	weight := weigh(func() { _, err = Resolve(MustPath("doc"), merged, MaxDocumentBytes) })
+	if KindOf(err) != KindTooLarge || weight > 200<<20 {
+		t.Errorf("%d MiB were allocated: %.100v", weight>>20, err)
+	}
+}
+
 // Of an effective document the same is refused as of one that is written.
 func TestResolveRefusesWhatNobodyCouldRead(t *testing.T) {
 	nested := func(depth int, innermost string) string {
