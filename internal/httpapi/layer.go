@@ -207,7 +207,7 @@ func inEdit(err error, i int, e api.Edit) error {
 		p.Pointer = "/edits/" + strconv.Itoa(i)
 	}
 	if len(p.Errors) == 0 {
-		p.Errors = []api.Violation{{Environment: e.Environment, Path: e.Path, Pointer: p.Pointer, Message: p.Detail}}
+		p.Errors = []api.Violation{{Environment: bounded(e.Environment, config.MaxNameBytes), Path: bounded(e.Path, config.MaxPathBytes), Pointer: p.Pointer, Message: p.Detail}}
 	}
 	return &p
 }

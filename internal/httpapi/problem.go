@@ -30,13 +30,18 @@ func problem(err error) *api.Problem {
 	if _, known := api.Statuses[code]; !known || e.Kind == config.KindInternal {
 		e, code = internalError, api.CodeInternal
 	}
-	p = newProblem(code, e.Message)
-	p.Pointer, p.Next, p.Limit, p.Actual = e.Pointer, e.Next, e.Limit, e.Actual
+	p = newProblem(code, bounded(e.Message, maxQuoted))
+	p.Pointer, p.Next, p.Limit, p.Actual = bounded(e.Pointer, maxQuoted), e.Next, e.Limit, e.Actual
 	for _, d := range e.Details {
-		p.Errors = append(p.Errors, api.Violation{Environment: d.Environment, Path: d.Path, Pointer: d.Pointer, Message: d.Message})
+		p.Errors = append(p.Errors, api.Violation{
+			Environment: d.Environment, Path: d.Path, Pointer: bounded(d.Pointer, maxQuoted), Message: bounded(d.Message, maxQuoted),
+		})
 	}
 	return p
 }
+
+// maxQuoted bounds the texts of a refusal, which may hold names from the request.
+const maxQuoted = 1024
 
 var internalError = config.Errorf(config.KindInternal, "the server failed").
 	Hint("look for the request id in the server's log")

@@ -159,7 +159,13 @@ func (s *Server) authenticate(r *http.Request, state *requestState) error {
 	return err
 }
 
-func bounded(text string, n int) string { return text[:min(len(text), n)] }
+// bounded is the text, or as much of its beginning as fits into n bytes.
+func bounded(text string, n int) string {
+	if len(text) <= n {
+		return text
+	}
+	return strings.ToValidUTF8(text[:n], "")
+}
 
 // source is the caller's network address. A proxy's word is believed only if
 // the proxy is trusted, and then the last address that no trusted proxy added.
