@@ -39,11 +39,10 @@ type BundleError struct {
 
 // Bundle answers all that an environment says, as one consistent set.
 func (s *Service) Bundle(ctx context.Context, who Caller, tenant, environment string, prefix config.Prefix, o ReadOptions) (Bundle, error) {
-	state, err := s.guard(ctx, who, access.ConfigRead, tenant, access.Resource{Environment: environment})
+	state, err := s.guardRead(ctx, who, tenant, access.Resource{Environment: environment})
 	if err != nil {
 		return Bundle{}, err
 	}
-	s.reads.count(who.Principal, state.tenant.ID, environment)
 	if err := s.await(ctx, state, o.MinRevision); err != nil {
 		return Bundle{}, err
 	}

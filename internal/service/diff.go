@@ -45,7 +45,7 @@ func (s *Service) Diff(ctx context.Context, who Caller, tenant string, path conf
 }
 
 func (s *Service) diffSide(ctx context.Context, who Caller, tenant string, path config.Path, point DiffPoint, layers bool) (config.Document, DiffSide, error) {
-	state, err := s.guard(ctx, who, access.ConfigRead, tenant, access.Resource{Environment: point.Environment, Path: path})
+	state, err := s.guardRead(ctx, who, tenant, access.Resource{Environment: point.Environment, Path: path})
 	if err != nil {
 		return config.Document{}, DiffSide{}, err
 	}

@@ -98,11 +98,10 @@ type Read struct {
 
 // Config answers an effective document. It is the hottest of all verbs.
 func (s *Service) Config(ctx context.Context, who Caller, tenant, environment string, path config.Path, o ReadOptions) (Read, error) {
-	state, err := s.guard(ctx, who, access.ConfigRead, tenant, access.Resource{Environment: environment, Path: path})
+	state, err := s.guardRead(ctx, who, tenant, access.Resource{Environment: environment, Path: path})
 	if err != nil {
 		return Read{}, err
 	}
-	s.reads.count(who.Principal, state.tenant.ID, environment)
 	if err := s.await(ctx, state, o.MinRevision); err != nil {
 		return Read{}, err
 	}

@@ -22,11 +22,10 @@ type Explanation struct {
 // Explain answers for every leaf of an effective document which layer it is
 // from, who wrote that, and what it shadows.
 func (s *Service) Explain(ctx context.Context, who Caller, tenant, environment string, path config.Path, o ReadOptions) (Explanation, error) {
-	state, err := s.guard(ctx, who, access.ConfigRead, tenant, access.Resource{Environment: environment, Path: path})
+	state, err := s.guardRead(ctx, who, tenant, access.Resource{Environment: environment, Path: path})
 	if err != nil {
 		return Explanation{}, err
 	}
-	s.reads.count(who.Principal, state.tenant.ID, environment)
 	if err := s.await(ctx, state, o.MinRevision); err != nil {
 		return Explanation{}, err
 	}

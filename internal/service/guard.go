@@ -36,6 +36,21 @@ func (s *Service) guard(ctx context.Context, who Caller, action access.Action, t
 	return nil, forbidden(action)
 }
 
+// guardRead is the first call of every verb that reads documents. What it
+// permits is counted, by the environments that there are.
+func (s *Service) guardRead(ctx context.Context, who Caller, tenant string, r access.Resource) (*tenantState, error) {
+	state, err := s.guard(ctx, who, access.ConfigRead, tenant, r)
+	if err != nil {
+		return nil, err
+	}
+	environment := r.Environment
+	if _, err := state.tree.Load().Named(environment); err != nil {
+		environment = ""
+	}
+	s.reads.count(who.Principal, state.tenant.ID, environment)
+	return state, nil
+}
+
 // guardAbsent answers for a tenant that was not found.
 func (s *Service) guardAbsent(ctx context.Context, who Caller, action access.Action, tenant string, cause error) error {
 	if config.KindOf(cause) != config.KindNotFound {

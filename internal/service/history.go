@@ -23,7 +23,7 @@ type VersionEntry struct {
 // History answers the versions of an environment's layer at a path, with the
 // versions of those it inherits from when the effective history is asked for.
 func (s *Service) History(ctx context.Context, who Caller, tenant, environment string, path config.Path, effective bool, page store.Page) (History, error) {
-	state, err := s.guard(ctx, who, access.ConfigRead, tenant, access.Resource{Environment: environment, Path: path})
+	state, err := s.guardRead(ctx, who, tenant, access.Resource{Environment: environment, Path: path})
 	if err != nil {
 		return History{}, err
 	}

@@ -35,11 +35,10 @@ func originOf(tree *config.Tree, row store.Layer) Origin {
 
 // Layer answers what an environment itself says at a path, removal marks included.
 func (s *Service) Layer(ctx context.Context, who Caller, tenant, environment string, path config.Path, o ReadOptions) (LayerRead, error) {
-	state, err := s.guard(ctx, who, access.ConfigRead, tenant, access.Resource{Environment: environment, Path: path})
+	state, err := s.guardRead(ctx, who, tenant, access.Resource{Environment: environment, Path: path})
 	if err != nil {
 		return LayerRead{}, err
 	}
-	s.reads.count(who.Principal, state.tenant.ID, environment)
 	if err := s.await(ctx, state, o.MinRevision); err != nil {
 		return LayerRead{}, err
 	}

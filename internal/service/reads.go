@@ -30,10 +30,13 @@ type readCounts struct {
 }
 
 func (c *readCounts) count(p access.Principal, tenant config.TenantID, environment string) {
-	key := readKey{tenant, p.ID, environment}
+	c.add(readKey{tenant, p.ID, environment}, 1)
+}
+
+func (c *readCounts) add(key readKey, n int64) {
 	c.mu.RLock()
-	if n := c.counts[key]; n != nil {
-		n.Add(1)
+	if count := c.counts[key]; count != nil {
+		count.Add(n)
 		c.mu.RUnlock()
 		return
 	}
@@ -44,46 +47,71 @@ func (c *readCounts) count(p access.Principal, tenant config.TenantID, environme
 		c.counts = map[readKey]*atomic.Int64{}
 	}
 	if len(c.counts) >= maxReadCounters && c.counts[key] == nil {
-		key = readKey{tenant: tenant}
+		key = readKey{tenant: key.tenant}
 	}
 	if c.counts[key] == nil {
 		c.counts[key] = new(atomic.Int64)
 	}
-	c.counts[key].Add(1)
+	c.counts[key].Add(n)
 }
 
-// drain answers the counts and begins anew. Nobody counts while it swaps.
-func (c *readCounts) drain() map[readKey]*atomic.Int64 {
+// drain answers the counts by tenant and begins anew. Nobody counts while it swaps.
+func (c *readCounts) drain() map[config.TenantID]map[readKey]int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	counts := c.counts
+	drained := map[config.TenantID]map[readKey]int64{}
+	for key, n := range c.counts {
+		if drained[key.tenant] == nil {
+			drained[key.tenant] = map[readKey]int64{}
+		}
+		drained[key.tenant][key] = n.Load()
+	}
 	c.counts = nil
-	return counts
+	return drained
 }
 
 // FlushCounts puts on record what is only counted: permitted reads by
 // principal and environment, and failed authentications by source. It is to be
 // called once a minute and before the end.
 func (s *Service) FlushCounts(ctx context.Context) error {
+	return errors.Join(s.flushReads(ctx), s.flushFailures(ctx))
+}
+
+// flushReads keeps for the next time what cannot be put on record now.
+func (s *Service) flushReads(ctx context.Context) error {
 	var errs []error
-	records := map[config.TenantID][]audit.Record{}
-	for key, n := range s.reads.drain() {
-		records[key.tenant] = append(records[key.tenant], audit.Record{
-			Time: s.clock(), Event: "config.reads", Actor: access.MethodToken + ":" + key.principal, Action: string(access.ConfigRead),
-			Resource: resourceName(access.Resource{Tenant: key.tenant, Environment: key.environment}),
-			Outcome:  audit.Success, Details: map[string]string{"count": strconv.FormatInt(n.Load(), 10)},
-		})
+	for tenant, counts := range s.reads.drain() {
+		records := make([]audit.Record, 0, len(counts))
+		for key, n := range counts {
+			records = append(records, audit.Record{
+				Time: s.clock(), Event: "config.reads", Actor: access.Principal{Method: access.MethodToken, ID: key.principal}.Actor(),
+				Action: string(access.ConfigRead), Resource: resourceName(access.Resource{Tenant: tenant, Environment: key.environment}),
+				Outcome: audit.Success, Details: map[string]string{"count": strconv.FormatInt(n, 10)},
+			})
+		}
+		err := s.store.AppendAudit(ctx, tenant, records...)
+		if err == nil || config.KindOf(err) == config.KindNotFound { // the tenant was deleted
+			continue
+		}
+		errs = append(errs, err)
+		for key, n := range counts {
+			s.reads.add(key, n)
+		}
 	}
-	for _, f := range s.failures.Drain() {
-		records[config.TenantID{}] = append(records[config.TenantID{}], audit.Record{
+	return errors.Join(errs...)
+}
+
+func (s *Service) flushFailures(ctx context.Context) error {
+	drained := s.failures.Drain()
+	if len(drained) == 0 {
+		return nil
+	}
+	records := make([]audit.Record, 0, len(drained))
+	for _, f := range drained {
+		records = append(records, audit.Record{
 			Time: f.Minute, Event: "authentication.failures", Actor: "anonymous", Outcome: audit.Denied,
 			Source: f.Source.String(), Details: map[string]string{"count": strconv.FormatInt(f.Count, 10)},
 		})
 	}
-	for tenant, batch := range records {
-		if err := s.store.AppendAudit(ctx, tenant, batch...); err != nil {
-			errs = append(errs, err)
-		}
-	}
-	return errors.Join(errs...)
+	return s.store.AppendAudit(ctx, config.TenantID{}, records...)
 }

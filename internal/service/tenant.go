@@ -115,6 +115,9 @@ func (s *Service) DeleteTenant(ctx context.Context, who Caller, name string) (De
 		return Deleted{}, err
 	}
 	return once(ctx, s, who, config.TenantID{}, func() (Deleted, error) {
+		if err := s.flushReads(ctx); err != nil { // while there is a chain to put them on
+			return Deleted{}, err
+		}
 		s.tenants.loading.Lock()
 		defer s.tenants.loading.Unlock()
 		answer := Deleted{Outcome{Status: Committed}, name}

@@ -227,3 +227,10 @@ func same(t testing.TB, what string, want, got any) {
 func text(revision config.Revision) string { return strconv.FormatInt(int64(revision), 10) }
 
 func page(limit int) store.Page { return store.Page{Limit: limit} }
+
+func atoi(t testing.TB, text string) int {
+	t.Helper()
+	n, err := strconv.Atoi(text)
+	must(t, err)
+	return n
+}

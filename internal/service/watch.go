@@ -44,11 +44,10 @@ type Notice struct {
 
 // Watch begins to follow an environment. The watcher must be closed.
 func (s *Service) Watch(ctx context.Context, who Caller, tenant string, in WatchRequest) (*Watcher, error) {
-	state, err := s.guard(ctx, who, access.ConfigRead, tenant, access.Resource{Environment: in.Environment})
+	state, err := s.guardRead(ctx, who, tenant, access.Resource{Environment: in.Environment})
 	if err != nil {
 		return nil, err
 	}
-	s.reads.count(who.Principal, state.tenant.ID, in.Environment)
 	env, err := state.tree.Load().Named(in.Environment)
 	if err != nil {
 		return nil, err
