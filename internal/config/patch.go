@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"maps"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -158,7 +157,7 @@ func (p *patcher) withValue(op string, members map[string]any, path Pointer) *Er
 	if !ok {
 		return nothingAt(path)
 	}
-	if !reflect.DeepEqual(found, value) { // stops at the first difference, unlike Equal
+	if !Equal(found, value) {
 		return patchError("the value is not the expected one").At(path.String()).
 			Hint("read the layer again and decide anew")
 	}

@@ -12,6 +12,9 @@ import (
 	"github.com/llm-devops/llm-config-manager/internal/store"
 )
 
+// maxRead bounds the paths that one request can lead to.
+const maxRead = 2 * maxAffected
+
 // opened is a layer's document with the documents it refers to.
 type opened struct {
 	doc     config.Document
@@ -103,6 +106,10 @@ func (n *snapshot) add(ctx context.Context, row store.Layer) error {
 func (n *snapshot) readAll(ctx context.Context, paths ...config.Path) error {
 	followed := map[config.Path]bool{}
 	for depth := 0; len(paths) > 0 && depth <= config.MaxReferenceDepth+1; depth++ {
+		if total := len(n.paths) + len(paths); total > maxRead {
+			return config.Errorf(config.KindTooLarge, "the documents refer to too many others").
+				Hint("refer to fewer documents").Over(maxRead, int64(total))
+		}
 		if err := n.read(ctx, paths...); err != nil {
 			return err
 		}
