@@ -1,8 +1,9 @@
 package httpapi
 
 import (
-	"encoding/json"
+	"bytes"
 	"html/template"
+	"maps"
 	"net/http"
 	"reflect"
 	"slices"
@@ -194,18 +195,6 @@ func healthOperation(spec *huma.OpenAPI, id, summary string) *huma.Operation {
 	}
 }
 
-// openAPI answers the description of the API.
-func (s *Server) openAPI(w http.ResponseWriter, r *http.Request) {
-	body, err := json.Marshal(s.spec)
-	if err != nil {
-		s.fail(w, r, err)
-		return
-	}
-	buffer := &bufferedWriter{ResponseWriter: w, header: http.Header{"Content-Type": {"application/openapi+json"}, "Cache-Control": noCache}}
-	_, _ = buffer.Write(body)
-	s.finish(w, r, buffer)
-}
-
 // documented is an operation for the page that people read.
 type documented struct {
 	Method, Path, Summary, Description string
@@ -213,41 +202,35 @@ type documented struct {
 	Bodies                             []string
 }
 
-// documentation answers a page that needs nothing from anywhere else.
-func (s *Server) documentation(w http.ResponseWriter, r *http.Request) {
+var (
+	openAPIHeader       = http.Header{"Content-Type": {"application/openapi+json"}}
+	documentationHeader = http.Header{
+		"Content-Type":            {"text/html; charset=utf-8"},
+		"Content-Security-Policy": {"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
+	}
+)
+
+// documentation is a page that needs nothing from anywhere else.
+func (s *Server) documentation() []byte {
 	groups := map[string][]documented{}
-	for _, pattern := range slices.Sorted(keys(s.spec.Paths)) {
+	for _, pattern := range slices.Sorted(maps.Keys(s.spec.Paths)) {
 		for _, o := range operations(s.spec.Paths[pattern]) {
 			d := documented{Method: o.Method, Path: pattern, Summary: o.op.Summary, Description: o.op.Description, Parameters: o.op.Parameters}
 			if o.op.RequestBody != nil {
-				d.Bodies = slices.Sorted(keys(o.op.RequestBody.Content))
+				d.Bodies = slices.Sorted(maps.Keys(o.op.RequestBody.Content))
 			}
 			groups[o.op.Tags[0]] = append(groups[o.op.Tags[0]], d)
 		}
 	}
-	buffer := &bufferedWriter{ResponseWriter: w, header: http.Header{
-		"Content-Type": {"text/html; charset=utf-8"}, "Cache-Control": noCache,
-		"Content-Security-Policy": {"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
-	}}
+	var text bytes.Buffer
 	page := struct {
 		Version string
 		Groups  map[string][]documented
 	}{s.version, groups}
-	if err := documentationPage.Execute(buffer, page); err != nil {
-		s.fail(w, r, err)
-		return
+	if err := documentationPage.Execute(&text, page); err != nil {
+		panic(err) // nothing in it comes from outside
 	}
-	s.finish(w, r, buffer)
-}
-
-func keys[K comparable, V any](m map[K]V) func(func(K) bool) {
-	return func(yield func(K) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
-		}
-	}
+	return text.Bytes()
 }
 
 var documentationPage = template.Must(template.New("docs").Parse(`<!doctype html>

@@ -284,6 +284,25 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	}
 }
 
+// What describes the API is made once, and need not be sent again while it is
+// the same.
+func TestPagesHaveETags(t *testing.T) {
+	w := newWorld(t)
+	for _, route := range []string{api.RouteOpenAPI, api.RouteDocumentation} {
+		plain := w.call(t, "", "GET", route, nil).want(t, 200)
+		seen := map[string]bool{}
+		for _, encoding := range []string{"", "gzip", "br", "zstd"} {
+			got := w.call(t, "", "GET", route, nil, "Accept-Encoding", encoding).want(t, 200).wantHeaders(t, "Content-Encoding", encoding)
+			if tag := got.header.Get("ETag"); seen[tag] || !bytes.Equal(got.decoded(t), plain.body) {
+				t.Errorf("%s in %q has the ETag %s and %d bytes", route, encoding, tag, len(got.body))
+			} else {
+				seen[tag] = true
+				w.call(t, "", "GET", route, nil, "Accept-Encoding", encoding, "If-None-Match", tag).want(t, 304).wantBody(t, "").wantHeaders(t, "ETag", tag)
+			}
+		}
+	}
+}
+
 // The page for people needs nothing from anywhere else.
 func TestDocumentationPage(t *testing.T) {
 	w := newWorld(t)

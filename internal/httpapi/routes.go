@@ -63,7 +63,7 @@ func (s *Server) register() {
 	s.plain(get, api.RouteStartup, s.readiness, healthOperation(s.spec, "startup", "Say whether the start is over"))
 
 	s.describe()
-	s.handle(get, api.RouteOpenAPI, s.openAPI)
-	s.handle(get, api.RouteDocumentation, s.documentation)
+	s.handle(get, api.RouteOpenAPI, newPage(s.openAPI(), openAPIHeader).ServeHTTP)
+	s.handle(get, api.RouteDocumentation, newPage(s.documentation(), documentationHeader).ServeHTTP)
 	s.mux.HandleFunc("/", s.unrouted)
 }
