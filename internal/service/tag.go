@@ -27,7 +27,7 @@ func (s *Service) SetTag(ctx context.Context, who Caller, tenant, name string, r
 	if err := checkMessage(message); err != nil {
 		return TagResult{}, err
 	}
-	return once(ctx, s, who, state.tenant.ID, func() (TagResult, error) {
+	result, err := once(ctx, s, who, state.tenant.ID, func() (TagResult, error) {
 		var result TagResult
 		outcome, err := s.commit(ctx, state, name, func(ctx context.Context, n *snapshot) (*proposal, error) {
 			target, err := n.tagTarget(revision)
@@ -46,11 +46,12 @@ func (s *Service) SetTag(ctx context.Context, who Caller, tenant, name string, r
 			return s.proposeTag(ctx, who, n, result, message)
 		})
 		result.Outcome = outcome
-		if outcome.Status == Committed {
-			result.Tag.Set, result.Tag.Time = outcome.Revision, outcome.Time
-		}
 		return result, err
 	})
+	if result.Status == Committed {
+		result.Tag.Set, result.Tag.Time = result.Revision, result.Time
+	}
+	return result, err
 }
 
 func (n *snapshot) tagTarget(revision config.Revision) (config.Revision, error) {

@@ -33,9 +33,13 @@ func (s *Service) CreateTenant(ctx context.Context, who Caller, name string, fir
 	if err := first.check(); err != nil {
 		return Founded{}, err
 	}
-	return once(ctx, s, who, config.TenantID{}, func() (Founded, error) {
+	founded, err := once(ctx, s, who, config.TenantID{}, func() (Founded, error) {
 		return s.found(ctx, who, name, first)
 	})
+	if founded.Replayed {
+		founded.Revision = 1 // of the tenant; what is kept belongs to the server's log
+	}
+	return founded, err
 }
 
 func (s *Service) found(ctx context.Context, who Caller, name string, first TokenRequest) (Founded, error) {
@@ -111,32 +115,39 @@ func (s *Service) serverWrite(ctx context.Context, who Caller, kind store.EntryK
 // for it, in this store and in every backup of it, and removes its data.
 func (s *Service) DeleteTenant(ctx context.Context, who Caller, name string) (Deleted, error) {
 	state, err := s.guard(ctx, who, access.TenantManage, name, access.Resource{})
-	if err != nil {
+	if err != nil && (config.KindOf(err) != config.KindNotFound || !who.Principal.ServerAdmin) {
 		return Deleted{}, err
 	}
 	return once(ctx, s, who, config.TenantID{}, func() (Deleted, error) {
-		if err := s.flushReads(ctx); err != nil { // while there is a chain to put them on
+		if err != nil { // there is none, unless this very request deleted it before
 			return Deleted{}, err
 		}
-		s.tenants.loading.Lock()
-		defer s.tenants.loading.Unlock()
-		answer := Deleted{Outcome{Status: Committed}, name}
-		server, err := s.serverWrite(ctx, who, store.EntryTenant, name, "tenant "+name+" was deleted",
-			s.record(who, "tenant.delete", access.TenantManage, resourceName(access.Resource{Tenant: state.tenant.ID})), answer)
-		if err != nil {
-			return Deleted{}, err
-		}
-		if err := s.keyring.Destroy(ctx, state.tenant.ID); err != nil {
-			return Deleted{}, err
-		}
-		receipt, err := s.store.DeleteTenant(ctx, state.tenant.ID, server)
-		if err != nil {
-			return Deleted{}, err
-		}
-		s.tenants.forget(state.tenant.ID)
-		answer.Revision, answer.Time = receipt.Revision, receipt.Time
-		return answer, nil
+		return s.deleteTenant(ctx, who, state, name)
 	})
+}
+
+func (s *Service) deleteTenant(ctx context.Context, who Caller, state *tenantState, name string) (Deleted, error) {
+	if err := s.flushReads(ctx); err != nil { // while there is a chain to put them on
+		return Deleted{}, err
+	}
+	s.tenants.loading.Lock()
+	defer s.tenants.loading.Unlock()
+	answer := Deleted{Outcome{Status: Committed}, name}
+	server, err := s.serverWrite(ctx, who, store.EntryTenant, name, "tenant "+name+" was deleted",
+		s.record(who, "tenant.delete", access.TenantManage, resourceName(access.Resource{Tenant: state.tenant.ID})), answer)
+	if err != nil {
+		return Deleted{}, err
+	}
+	if err := s.keyring.Destroy(ctx, state.tenant.ID); err != nil {
+		return Deleted{}, err
+	}
+	receipt, err := s.store.DeleteTenant(ctx, state.tenant.ID, server)
+	if err != nil {
+		return Deleted{}, err
+	}
+	s.tenants.forget(state.tenant.ID)
+	answer.Revision, answer.Time = receipt.Revision, receipt.Time
+	return answer, nil
 }
 
 // Tenant answers one tenant.

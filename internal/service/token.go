@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"fmt"
 	"time"
 	"unicode"
 
@@ -32,6 +33,9 @@ type IssuedToken struct {
 	issued access.IssuedToken
 	row    store.Token
 }
+
+// Format hides the token from package fmt, which looks into fields that are not exported.
+func (t IssuedToken) Format(f fmt.State, verb rune) { t.issued.Format(f, verb) }
 
 // Reveal is the token itself, "" in a replay.
 func (t IssuedToken) Reveal() string { return t.issued.Reveal() }
