@@ -86,3 +86,12 @@ func TestCausesAreForTheLog(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+func TestAServerNeedsItsParts(t *testing.T) {
+	defer func() {
+		if recover() == nil {
+			t.Error("a server without a service was made")
+		}
+	}()
+	New(Options{})
+}

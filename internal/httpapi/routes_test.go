@@ -189,6 +189,29 @@ func TestEveryRouteIsGuarded(t *testing.T) {
 	}
 }
 
+// A tenant that is not one's own looks like one that is not there.
+func TestForeignLooksAbsent(t *testing.T) {
+	w := newWorld(t)
+	v, stranger := newVictim(t, w, "canary"), w.newTenant(t)
+	absent := strings.Repeat("x", len(v.name))
+	for _, r := range w.server.Routes() {
+		if r.Public || ofTheServer(r) {
+			continue
+		}
+		target, body, headers := anyRequest(t, r, v)
+		headers = append(headers, api.HeaderRequestID, "the-same")
+		foreign := stranger.call(t, r.Method, target, body, headers...)
+		nothing := stranger.call(t, r.Method, strings.Replace(target, v.name, absent, 1), body, headers...)
+		nothing.body = bytes.ReplaceAll(nothing.body, []byte(absent), []byte(v.name))
+		for _, a := range []*answer{foreign, nothing} {
+			a.header.Del("Date")
+		}
+		if diff := cmp.Diff(nothing, foreign, cmp.AllowUnexported(answer{})); diff != "" {
+			t.Errorf("%s %s (-absent +foreign)\n%s", r.Method, r.Pattern, diff)
+		}
+	}
+}
+
 func refusedAs(t *testing.T, what string, got *answer, codes []api.Code) {
 	t.Helper()
 	var p api.Problem

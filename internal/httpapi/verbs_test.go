@@ -169,6 +169,23 @@ func TestHistoryAndDiff(t *testing.T) {
 	}
 }
 
+// What a bundle cannot hold is listed in it, and the digest is of the rest.
+func TestBundleListsWhatItLeavesOut(t *testing.T) {
+	n := newWorld(t).newTenant(t)
+	n.put(t, "base", "kept", `{"x":1}`)
+	at := n.put(t, "base", "p", `{"key":"pasted"}`)
+	n.put(t, "base", "p", `{}`)
+	n.call(t, "POST", n.path(api.RouteDestroy, "base", "p")+"?version=1", nil).want(t, 200)
+	target := n.path(api.RouteBundle, "base") + "?at=" + strconv.FormatInt(at, 10)
+	var then, kept api.Bundle
+	n.call(t, "GET", target, nil).want(t, 200).into(t, &then)
+	n.call(t, "GET", target+"&prefix=kept", nil).want(t, 200).into(t, &kept)
+	if len(then.Configs) != 1 || len(then.Errors) != 1 || then.Errors[0].Path != "p" || then.Errors[0].Code != api.CodeGone || then.Errors[0].Detail == "" || then.Digest != kept.Digest {
+		t.Errorf("%+v\n%+v", then, kept)
+	}
+	n.call(t, "GET", n.path(api.RouteConfig, "base", "p")+"?at="+strconv.FormatInt(at, 10), nil).refused(t, api.CodeGone)
+}
+
 func TestRollbackRevertPromote(t *testing.T) {
 	n := newWorld(t).newTenant(t)
 	good := n.put(t, "production", "p", `{"a":1}`)
