@@ -212,6 +212,7 @@ func (w *world) chain(t testing.TB, tenant config.TenantID) []string {
 // alike compares what hides its fields.
 var alike = cmp.Options{
 	cmp.Comparer(func(a, b config.Path) bool { return a == b }),
+	cmp.Comparer(func(a, b config.Prefix) bool { return a == b }),
 	cmp.Comparer(func(a, b config.Document) bool {
 		return a.Exists() == b.Exists() && string(a.Canonical()) == string(b.Canonical())
 	}),

@@ -108,7 +108,7 @@ func (w *Watcher) Take(ctx context.Context) ([]Notice, error) {
 	events, ok := w.state.feed.Since(w.position)
 	if !ok {
 		var err error
-		if events, err = w.replayed(ctx); err != nil {
+		if events, err = w.replayed(ctx, newest); err != nil {
 			return nil, err
 		}
 	}
@@ -131,13 +131,18 @@ func (w *Watcher) reset(reason string) []Notice {
 	return []Notice{{Event: &watch.Event{Revision: w.position}, Reset: reason}}
 }
 
-func (w *Watcher) replayed(ctx context.Context) ([]*watch.Event, error) {
+// replayed reads from the log what the feed does not hold any more, and nothing
+// that the feed was not told of yet.
+func (w *Watcher) replayed(ctx context.Context, newest config.Revision) ([]*watch.Event, error) {
 	entries, err := w.s.store.Entries(ctx, w.state.tenant.ID, w.position, replayBatch)
 	if err != nil {
 		return nil, err
 	}
 	events := make([]*watch.Event, 0, len(entries))
 	for _, entry := range entries {
+		if entry.Revision > newest {
+			break
+		}
 		event, err := w.s.event(ctx, w.state.tenant.ID, entry)
 		if err != nil {
 			return nil, err

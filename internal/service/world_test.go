@@ -66,6 +66,7 @@ func (c *clock) move(d time.Duration) time.Time {
 type engine struct {
 	store.Store
 	auditDown    atomic.Bool
+	logDown      atomic.Bool
 	beforeCommit atomic.Pointer[func(*store.Write)]
 }
 
@@ -74,6 +75,13 @@ func (e *engine) AppendAudit(ctx context.Context, tenant config.TenantID, record
 		return errDown
 	}
 	return e.Store.AppendAudit(ctx, tenant, records...)
+}
+
+func (e *engine) Entries(ctx context.Context, tenant config.TenantID, after config.Revision, limit int) ([]store.Entry, error) {
+	if e.logDown.Load() {
+		return nil, errDown
+	}
+	return e.Store.Entries(ctx, tenant, after, limit)
 }
 
 func (e *engine) Commit(ctx context.Context, tenant config.TenantID, write store.Write) (store.Receipt, error) {
