@@ -13,23 +13,29 @@ import (
 	"github.com/llm-devops/llm-config-manager/internal/store"
 )
 
-// The parts that requests are made of.
+// The parts that requests are made of. Those that others embed are exported,
+// else huma could not fill them in.
 type (
+	// InTenant is of a tenant.
 	InTenant struct {
 		Tenant string `path:"tenant" doc:"Name of the tenant"`
 	}
+	// InEnvironment is of an environment.
 	InEnvironment struct {
 		InTenant
 		Environment string `path:"environment" doc:"Name of the environment"`
 	}
+	// AtPath is of a path in an environment.
 	AtPath struct {
 		InEnvironment
 		Path string `path:"path" doc:"Address of the document; it contains slashes, which are sent as they are"`
 	}
+	// OnePage asks for a part of a list.
 	OnePage struct {
 		Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"At most so many"`
 		Cursor string `query:"cursor" doc:"next_cursor of the page before"`
 	}
+	// Idempotent is a write that may be sent again.
 	Idempotent struct {
 		Key string `header:"Idempotency-Key" doc:"A write that comes again with the same key is answered as before, for 24 hours"`
 	}
@@ -55,7 +61,7 @@ func (p *OnePage) Resolve(huma.Context) []error {
 	}
 	e := config.Errorf(config.KindBadRequest, "limit is a number from 1 to %d", service.MaxPage).At("limit").Hint("leave it out for 100")
 	if p.Limit > service.MaxPage {
-		e.Over(service.MaxPage, int64(p.Limit))
+		e = e.Over(service.MaxPage, int64(p.Limit))
 	}
 	return []error{e}
 }
@@ -340,6 +346,7 @@ func (s *Server) listTags(ctx context.Context, in *tagsIn) (*body[api.TagList], 
 	return answerOf(api.TagList{Tags: convert(tags, tag), Next: string(next)}), nil
 }
 
+// TagIn is of a tag.
 type TagIn struct {
 	InTenant
 	Tag string `path:"tag" doc:"Name of the tag"`

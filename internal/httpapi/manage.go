@@ -120,6 +120,7 @@ func (s *Server) createToken(ctx context.Context, in *createTokenIn) (*written[a
 }
 
 type (
+	// ByID is of a token.
 	ByID struct {
 		ID string `path:"id" doc:"The token's id"`
 	}

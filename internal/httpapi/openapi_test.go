@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -83,7 +84,7 @@ func TestOpenAPIDescribesTheRoutes(t *testing.T) {
 		}
 		checkParameters(t, name, path, op)
 		checkAnswers(t, name, op)
-		if needs := r.Method == "PUT" || r.Method == "PATCH" || r.Method == "POST" && r.Pattern != api.RouteDestroy; needs != (op.RequestBody != nil) {
+		if needs := r.Method == http.MethodPut || r.Method == http.MethodPatch || r.Method == http.MethodPost && r.Pattern != api.RouteDestroy; needs != (op.RequestBody != nil) {
 			t.Errorf("%s: its body is described as %v", name, op.RequestBody)
 		}
 	}
@@ -252,14 +253,14 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		v := newVictim(t, w, "canary")
 		v.put(t, "production", "canary", `{"value":null,"more":[1,null]}`)
 		token := v.token
-		if ofTheServer(r) || r.Method == "DELETE" && r.Pattern == api.RouteTenant {
+		if ofTheServer(r) || r.Method == http.MethodDelete && r.Pattern == api.RouteTenant {
 			token = w.root
 		}
 		target, body, headers := anyRequest(t, r, v)
 		if r.Pattern == api.RouteTenants {
 			body = strings.Replace(body, "stolen", v.name+"-child", 1)
 		}
-		if r.Method == "GET" {
+		if r.Method == http.MethodGet {
 			s.check(t, r.Method, r.Pattern, w.call(t, token, r.Method, strings.Replace(target, "/base/", "/production/", 1), nil))
 			if r.Pattern == api.RouteConfig {
 				s.check(t, r.Method, r.Pattern, w.call(t, token, r.Method, target+"?explain=true", nil))

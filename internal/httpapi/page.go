@@ -25,7 +25,7 @@ func newPage(body []byte, header http.Header) *page {
 	sum := sha256.Sum256(body)
 	p := &page{header: header, body: body, tag: hex.EncodeToString(sum[:16])}
 	for i := range p.packed {
-		p.packed[i] = sync.OnceValue(func() []byte { return compress(service.Render(i), body) }) //nolint:gosec // one of four
+		p.packed[i] = sync.OnceValue(func() []byte { return compress(service.Render(i), body) })
 	}
 	return p
 }

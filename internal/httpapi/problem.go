@@ -127,7 +127,7 @@ func parameterError(status int, message string, errs []error) error {
 			return refusal
 		}
 		detail := config.Problem{Message: "is not as it should be"}
-		if d, ok := err.(huma.ErrorDetailer); ok { //nolint:errorlint // huma makes nothing else
+		if d, ok := err.(huma.ErrorDetailer); ok { // huma makes nothing else
 			detail.Message, detail.Pointer = d.ErrorDetail().Message, place(d.ErrorDetail().Location)
 		}
 		e.Details = append(e.Details, detail)

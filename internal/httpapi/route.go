@@ -184,7 +184,7 @@ type operation struct {
 
 // typed registers a route whose request and answer are typed: the one way on
 // which every JSON request goes.
-func typed[I, O any](s *Server, a huma.API, op operation, handler func(context.Context, *I) (*O, error)) {
+func typed[I, O any](a huma.API, op operation, handler func(context.Context, *I) (*O, error)) {
 	huma.Register(a, op.describe(), func(ctx context.Context, in *I) (*O, error) {
 		out, err := handler(ctx, in)
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -70,7 +71,7 @@ func anyRequest(t *testing.T, r httpapi.Route, victim *victim) (target, body str
 	fill := map[string]string{
 		"{tenant}": victim.name, "{environment}": "base", "{path...}": "canary", "{tag}": "canary", "{revision}": "2", "{id}": victim.tokenID,
 	}
-	if r.Method == "PUT" && r.Pattern == api.RouteEnvironment {
+	if r.Method == http.MethodPut && r.Pattern == api.RouteEnvironment {
 		fill["{environment}"] = "production"
 	}
 	target = r.Pattern
@@ -81,13 +82,13 @@ func anyRequest(t *testing.T, r httpapi.Route, victim *victim) (target, body str
 		t.Fatalf("%s: the test does not know how to fill this pattern", r.Pattern)
 	}
 	body, known := bodies[r.Method+" "+r.Pattern]
-	if !known && (r.Method == "PUT" || r.Method == "PATCH" || r.Method == "POST") && r.Pattern != api.RouteDestroy {
+	if !known && (r.Method == http.MethodPut || r.Method == http.MethodPatch || r.Method == http.MethodPost) && r.Pattern != api.RouteDestroy {
 		t.Fatalf("%s %s: the test has no body for this route", r.Method, r.Pattern)
 	}
 	switch {
 	case r.Pattern == api.RouteDestroy:
 		target += "?version=1"
-	case r.Method == "PATCH":
+	case r.Method == http.MethodPatch:
 		headers = []string{"Content-Type", api.TypeMergePatch}
 	}
 	return target, body, headers
@@ -241,7 +242,7 @@ func TestEveryRouteServes(t *testing.T) {
 		t.Run(r.Method+" "+r.Pattern, func(t *testing.T) {
 			v := newVictim(t, w, "canary")
 			token := v.token
-			if ofTheServer(r) || r.Method == "DELETE" && r.Pattern == api.RouteTenant {
+			if ofTheServer(r) || r.Method == http.MethodDelete && r.Pattern == api.RouteTenant {
 				token = w.root
 			}
 			target, body, headers := anyRequest(t, r, v)

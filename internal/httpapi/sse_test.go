@@ -52,7 +52,7 @@ func (n *tenant) watch(t testing.TB, environment, query string, headers ...strin
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
-	r, err := http.NewRequestWithContext(ctx, "GET", n.http.URL+n.path(api.RouteWatch, environment)+query, nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, n.http.URL+n.path(api.RouteWatch, environment)+query, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func (n *tenant) watch(t testing.TB, environment, query string, headers ...strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	if response.StatusCode != 200 || response.Header.Get("Content-Type") != api.TypeEvents || response.Header.Get("Cache-Control") != "no-store" {
+	if response.StatusCode != http.StatusOK || response.Header.Get("Content-Type") != api.TypeEvents || response.Header.Get("Cache-Control") != "no-store" {
 		body, _ := io.ReadAll(response.Body)
 		t.Fatalf("%d %v %s", response.StatusCode, response.Header, body)
 	}

@@ -98,7 +98,7 @@ type world struct {
 }
 
 // newWorld serves the shared backend, with changes to how.
-func newWorld(t *testing.T, changes ...func(*httpapi.Options)) *world {
+func newWorld(t testing.TB, changes ...func(*httpapi.Options)) *world {
 	t.Helper()
 	w := &world{backend: shared, log: &lines{}}
 	options := httpapi.Options{

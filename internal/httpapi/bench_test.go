@@ -1,0 +1,39 @@
+package httpapi_test
+
+import (
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/llm-devops/llm-config-manager/api"
+	"github.com/llm-devops/llm-config-manager/internal/httpapi"
+	"github.com/llm-devops/llm-config-manager/internal/telemetry"
+)
+
+// discard is an answer that nobody reads.
+type discard struct{ header http.Header }
+
+func (d *discard) Header() http.Header         { return d.header }
+func (d *discard) Write(b []byte) (int, error) { return len(b), nil }
+func (d *discard) WriteHeader(int)             {}
+
+// BenchmarkReadConfig measures what the server adds to net/http for the read of
+// an effective document that is in memory: token, guard, counts, log line.
+func BenchmarkReadConfig(b *testing.B) {
+	w := newWorld(b, func(o *httpapi.Options) { o.Logger = telemetry.NewLogger(io.Discard, slog.LevelInfo, telemetry.JSON) })
+	t := w.newTenant(b)
+	t.put(b, "base", "gateway/limits", `{"requests_per_minute":600,"model":"gpt-5","notes":"for the autumn"}`)
+	r := httptest.NewRequestWithContext(b.Context(), http.MethodGet, t.path(api.RouteConfig, "production", "gateway/limits"), http.NoBody)
+	r.Header.Set("Authorization", "Bearer "+t.token)
+	out := &discard{http.Header{}}
+	b.ReportAllocs()
+	for b.Loop() {
+		clear(out.header)
+		w.server.ServeHTTP(out, r)
+	}
+	if out.header.Get("ETag") == "" {
+		b.Error("it was not answered")
+	}
+}
