@@ -287,7 +287,7 @@ func (s *Server) log(w *observedWriter, r *http.Request, state *requestState, be
 		slog.String("path", bounded(r.URL.Path, 1024)),
 		slog.Int("status", w.status),
 		slog.Int64("bytes", w.bytes),
-		slog.Float64("ms", float64(time.Since(began).Microseconds())/1000),
+		slog.Int64("duration_us", time.Since(began).Microseconds()),
 		slog.String("actor", state.caller.Principal.Actor()),
 		slog.String("client", state.source.String()),
 	}
