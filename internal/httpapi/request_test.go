@@ -128,6 +128,33 @@ func TestPanics(t *testing.T) {
 	w.call(t, "", "GET", api.RouteStartup, nil).want(t, 200).wantBody(t, `{"status":"ok","checks":{"store":"ok"}}`+"\n")
 }
 
+// Without its store the server says so, and lets nobody in on what it remembers.
+func TestStoreDown(t *testing.T) {
+	b, closeStore, err := openBackend(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := serve(t, b)
+	n := w.newTenant(t)
+	n.put(t, "base", "p", `{"x":1}`)
+	n.document(t, "base", "p", `{"x":1}`)
+	if err := closeStore(); err != nil {
+		t.Fatal(err)
+	}
+	w.clock.advance(2 * time.Second)
+	w.call(t, "", "GET", api.RouteLive, nil).want(t, 200)
+	w.call(t, "", "GET", api.RouteReady, nil).want(t, 503).wantBody(t, `{"status":"failing","checks":{"store":"it does not answer"}}`+"\n")
+	anonymous := w.call(t, "", "GET", api.RouteIdentity, nil) // whose failure could not be put on record
+	for _, got := range []*answer{
+		anonymous, n.call(t, "GET", n.path(api.RouteConfig, "base", "p"), nil), n.call(t, "PUT", n.path(api.RouteLayer, "base", "p"), `{}`), n.call(t, "DELETE", n.path(api.RouteTenant), nil),
+	} {
+		p := got.refused(t, api.CodeUnavailable)
+		if got.header.Get("Retry-After") != "1" || strings.Contains(strings.ToLower(string(got.body)), "sql") {
+			t.Errorf("%v %+v", got.header, p)
+		}
+	}
+}
+
 // Another method than the routes have is refused with those they have; HEAD is
 // answered like GET, without a body.
 func TestMethods(t *testing.T) {
@@ -229,9 +256,11 @@ func TestBodiesOfNobody(t *testing.T) {
 // A body ends where its bound is, whether or not its length is told before.
 func TestBodyBounds(t *testing.T) {
 	const limit = 10 << 20
-	w := newWorld(t)
-	n := w.newTenant(t)
+	n := newWorld(t).newTenant(t)
 	target := n.path(api.RouteChanges)
+	c := n.open(t)
+	c.send(t, request("POST", target, n.token, "", fmt.Sprintf("Content-Length: %d", limit+1), "Expect: 100-continue"))
+	c.answer(t, "POST").refused(t, api.CodeTooLarge) // without a look at the body
 	body := func(size int) string {
 		const begin, end = `{"edits":[],"message":"`, `"}`
 		return begin + strings.Repeat("x", size-len(begin)-len(end)) + end

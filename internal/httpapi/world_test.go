@@ -100,7 +100,12 @@ type world struct {
 // newWorld serves the shared backend, with changes to how.
 func newWorld(t testing.TB, changes ...func(*httpapi.Options)) *world {
 	t.Helper()
-	w := &world{backend: shared, log: &lines{}}
+	return serve(t, shared, changes...)
+}
+
+func serve(t testing.TB, b *backend, changes ...func(*httpapi.Options)) *world {
+	t.Helper()
+	w := &world{backend: b, log: &lines{}}
 	options := httpapi.Options{
 		Service: w.service, Version: "v0.0.0-test",
 		Logger: telemetry.NewLogger(w.log, slog.LevelDebug, telemetry.JSON),
