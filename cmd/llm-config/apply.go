@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -23,7 +24,8 @@ layers meanwhile, nothing is applied.
 
 Hidden files are left out, and files of other kinds are named and left out. Layers
 that the folder does not hold stay, unless --prune: then those below the folder's
-own prefixes, the first segments of its paths, are deleted.
+own prefixes are deleted, in every environment that has a folder. Its prefixes are
+the first segments of the paths in any environment, or the --prefix that is given.
 
 A change holds at most 1000 edits of 10 MiB; a larger plan is refused, and applied
 in parts that you choose with --env and --prefix. $LLM_CONFIG_ENV does not narrow
@@ -89,6 +91,10 @@ func (p *applying) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if len(content.layers)+len(p.now.versions) == 0 && p.prefixText != "" {
+		return failf("there is nothing at %s or below it, neither in %s nor in tenant %s", p.prefixText, p.dir, p.client.Tenant()).
+			hint("`llm-config ls` lists what there is")
+	}
 	if len(plan) == 0 {
 		nothing := api.Committed{Status: api.StatusUnchanged, Revision: p.now.revision}
 		return p.out.showChange(&api.ChangeResult{Committed: nothing, Edits: []api.EditResult{}})
@@ -109,7 +115,7 @@ func (p *applying) run(ctx context.Context) (err error) {
 		return err
 	}
 	if planShown {
-		p.app.printer().printf("revision %d: %d layers\n", result.Revision, len(result.Edits))
+		p.app.printer().printf("revision %d: %s\n", result.Revision, counted(len(result.Edits), "layer"))
 		return nil
 	}
 	return p.out.showChange(result)
@@ -150,11 +156,23 @@ func (p *applying) checkEnvironments(ctx context.Context, wanted []string) error
 		there[e.Name] = true
 	}
 	missing := keep(wanted, func(name string) bool { return !there[name] })
+	if inside := filepath.Base(p.absolute()); len(missing) == len(wanted) && there[inside] {
+		return failf("%s is the folder of an environment, and apply takes the one that holds it", p.dir).
+			hint("did you mean -f %s?", filepath.Dir(filepath.Clean(p.dir)))
+	}
 	if len(missing) > 0 {
 		return failf("tenant %s has no environment %s", p.client.Tenant(), strings.Join(missing, ", ")).
 			hint("create it with `llm-config env create %s`, or rename the folder", missing[0])
 	}
 	return nil
+}
+
+// absolute names the folder itself, also when it was given as a dot.
+func (p *applying) absolute() string {
+	if name, err := filepath.Abs(p.dir); err == nil {
+		return name
+	}
+	return p.dir
 }
 
 func (p *applying) plan(ctx context.Context, content folderContent) ([]planned, error) {
@@ -179,30 +197,26 @@ func (p *applying) plan(ctx context.Context, content folderContent) ([]planned, 
 	}
 	plan := keep(puts, func(e planned) bool { return !bytes.Equal(e.before.Canonical(), e.after.Canonical()) })
 	if p.prune {
-		plan = append(plan, deletions(content.layers, p.now)...)
+		plan = append(plan, p.deletions(content)...)
 	}
 	return plan, nil
 }
 
-// deletions are for the layers below the folder's prefixes that it does not hold.
-func deletions(layers []layerFile, now heads) (plan []planned) {
+// deletions are for the layers that the folder could hold and does not: those
+// below its prefixes, in every environment that has a folder, or all below a
+// prefix that was asked for.
+func (p *applying) deletions(content folderContent) (plan []planned) {
 	held := map[layerKey]bool{}
-	prefixes := map[layerKey]bool{} // environment and first segment
-	for _, l := range layers {
+	for _, l := range content.layers {
 		held[l.key()] = true
-		prefixes[firstSegment(l.key())] = true
 	}
-	for _, key := range now.keys() {
-		if version := now.versions[key]; prefixes[firstSegment(key)] && !held[key] {
+	for _, key := range p.now.keys() {
+		within := p.prefixText != "" || content.prefixes[firstSegment(key.path)]
+		if version := p.now.versions[key]; within && !held[key] {
 			plan = append(plan, planned{edit: api.Edit{Op: api.OpDelete, Environment: key.environment, Path: key.path, IfVersion: &version}})
 		}
 	}
 	return plan
-}
-
-func firstSegment(key layerKey) layerKey {
-	first, _, _ := strings.Cut(key.path, "/")
-	return layerKey{key.environment, first}
 }
 
 // maxEdits is the most that one change holds.

@@ -50,15 +50,28 @@ func (f *folder) close() { _ = f.root.Close() }
 
 // folderContent is what a folder holds.
 type folderContent struct {
-	layers       []layerFile // by environment and path
-	environments []string    // those with a folder of their own, sorted
-	skipped      []string    // files whose names end in nothing of ours
+	layers       []layerFile     // by environment and path
+	environments []string        // those with a folder of their own, sorted
+	skipped      []string        // files whose names end in nothing of ours
+	prefixes     map[string]bool // first segments of the paths in any environment, also in those not asked for
+}
+
+func (c *folderContent) addPrefixes(environment string, names []string) {
+	for _, name := range names {
+		file := strings.TrimPrefix(name, environment+"/")
+		c.prefixes[firstSegment(strings.TrimSuffix(file, path.Ext(file)))] = true
+	}
+}
+
+func firstSegment(path string) string {
+	first, _, _ := strings.Cut(path, "/")
+	return first
 }
 
 // read reads all layers, or those of one environment. Everything wrong is told
 // at once.
 func (f *folder) read(only string) (folderContent, error) {
-	var content folderContent
+	content := folderContent{prefixes: map[string]bool{}}
 	top, err := fs.ReadDir(f.root.FS(), ".")
 	if err != nil {
 		return content, folderError(f.name, err)
@@ -79,6 +92,9 @@ func (f *folder) read(only string) (folderContent, error) {
 		case only == "" || only == name:
 			content.environments = append(content.environments, name)
 			wrong = append(wrong, f.walk(name, &content)...)
+		default:
+			names, _, _ := f.files(name)
+			content.addPrefixes(name, names)
 		}
 	}
 	wrong = append(wrong, twice(content.layers)...)
@@ -94,6 +110,7 @@ func (f *folder) read(only string) (folderContent, error) {
 func (f *folder) walk(environment string, content *folderContent) (wrong []string) {
 	names, skipped, wrong := f.files(environment)
 	content.skipped = append(content.skipped, skipped...)
+	content.addPrefixes(environment, names)
 	for _, name := range names {
 		layer, err := f.layer(environment, name)
 		if err != nil {

@@ -36,7 +36,7 @@ func printChange(p *printer, result *api.ChangeResult) {
 	case len(result.Edits) == 1:
 		p.printf("revision %d: %s\n", result.Revision, editLine(result.Edits[0]))
 	default:
-		p.printf("revision %d: %d layers\n", result.Revision, len(result.Edits))
+		p.printf("revision %d: %s\n", result.Revision, counted(len(result.Edits), "layer"))
 		for _, edit := range result.Edits {
 			p.printf("  %s\n", editLine(edit))
 		}

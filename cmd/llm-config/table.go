@@ -214,4 +214,12 @@ func when(t time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
+// counted is a number of things, in words.
+func counted(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return strconv.Itoa(n) + " " + thing + "s"
+}
+
 func number(n int64) string { return strconv.FormatInt(n, 10) }
