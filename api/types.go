@@ -345,7 +345,7 @@ type Token struct {
 // NewToken asks for a token.
 type NewToken struct {
 	Name       string `json:"name" doc:"What it is for; 1 to 64 printable characters"`
-	TTLSeconds int64  `json:"ttl_seconds,omitempty" doc:"How long it is valid; default 30 days, at most 366"`
+	TTLSeconds int64  `json:"ttl_seconds,omitempty" minimum:"1" doc:"How long it is valid; left out, 30 days; at most 366 days"`
 }
 
 // IssuedToken is a new token. Value is shown once and kept nowhere.

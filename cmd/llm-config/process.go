@@ -111,7 +111,12 @@ func (p *process) open(ctx context.Context) (err error) {
 		s := p.live.Get()
 		return service.Limits{Document: int(s.MaxDocument), Watchers: s.MaxWatchers, Waiters: s.MaxWaiters}
 	}})
-	p.api = httpapi.New(httpapi.Options{
+	return nil
+}
+
+// newAPI makes the routes over the service.
+func (p *process) newAPI() *httpapi.Server {
+	return httpapi.New(httpapi.Options{
 		Service: p.service, Logger: telemetry.Component(p.logger, "http"), Version: buildVersion(),
 		Limits: func() httpapi.Limits {
 			s := p.live.Get()
@@ -121,7 +126,6 @@ func (p *process) open(ctx context.Context) (err error) {
 			}
 		},
 	})
-	return nil
 }
 
 // openKeeper opens the master key; a development server makes its own.
@@ -154,6 +158,7 @@ type endpoint struct {
 // serve listens, and works until the context ends.
 func (p *process) serve(ctx context.Context) error {
 	s := p.live.Get().WithDefaults()
+	p.api = p.newAPI()
 	main, err := p.listen(ctx, "--listen", s.Listen, p.onlyTrusted(p.api), s.TLS())
 	if err != nil {
 		return err

@@ -19,7 +19,7 @@ func newTokenCommand(a *app) *cobra.Command {
 		`  llm-config token create ci --ttl 90d
   llm-config token ls
   llm-config token create second-admin --server`,
-		newTokenListCommand(a), newTokenCreateCommand(a), newTokenRevokeCommand(a))
+		newTokenListCommand(a), newTokenCreateCommand(a), newTokenRevokeCommand(a), newRecoverCommand(a))
 }
 
 // tokenScope is a tenant or, with --server, the server itself.
@@ -80,13 +80,24 @@ func (d *days) String() string {
 
 func (d *days) Set(text string) error {
 	if count, inDays := strings.CutSuffix(text, "d"); inDays {
-		n, err := strconv.ParseUint(count, 10, 16)
-		*d = days(n) * day
-		return err
+		if n, err := strconv.ParseUint(count, 10, 16); err == nil {
+			*d = days(n) * day
+			return d.check()
+		}
 	}
 	duration, err := time.ParseDuration(text)
+	if err != nil {
+		return errors.New("write a duration like 720h or 30d")
+	}
 	*d = days(duration)
-	return err
+	return d.check()
+}
+
+func (d *days) check() error {
+	if time.Duration(*d) < time.Second {
+		return errors.New("at least one second, such as --ttl 720h or --ttl 30d")
+	}
+	return nil
 }
 
 func printToken(p *printer, token api.IssuedToken) {

@@ -155,13 +155,13 @@ func faultOf(err error) *Error {
 	if !errors.As(err, &e) {
 		return Errorf(KindInvalidDocument, "the text cannot be read")
 	}
+	if e.Inexact {
+		return faultAt(e.Line, e.Column, reasonInexact).At(e.Pointer).Hint(hintInexact)
+	}
 	fault := faultAt(e.Line, e.Column, e.Reason).At(e.Pointer)
 	if e.TooLarge {
 		fault.Kind = KindTooLarge
 		return fault.Over(e.Limit, e.Actual)
-	}
-	if e.Inexact {
-		return fault.Hint(hintInexact)
 	}
 	return fault
 }

@@ -107,7 +107,7 @@ func readKeyFile(path string) ([]byte, error) {
 	// Before opening: opening a named pipe would wait for a writer.
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("there is no master key file %s: put the key that sealed this data there, or, if there is no data yet, let the server create one", path)
+		return nil, fmt.Errorf("there is no master key file %s: put the key that sealed this data there, or, if there is no data yet, make one with `llm-config key generate -f %s`", path, path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("master key file: %w", err)
@@ -149,7 +149,7 @@ func parseKeyFile(text []byte) ([]byte, error) {
 		return nil, fmt.Errorf("holds a key of %d bits where %d are needed: %s", n*8, keyBytes*8, restore)
 	}
 	if why := weakness(key[:n]); why != "" {
-		return nil, fmt.Errorf("holds a key that can be guessed (%s): delete the file and let the server create one, or write 32 random bytes to it", why)
+		return nil, fmt.Errorf("holds a key that can be guessed (%s): make another with `llm-config key generate`", why)
 	}
 	return key[:n], nil
 }

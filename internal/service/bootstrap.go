@@ -43,13 +43,42 @@ func (s *Service) DevelopmentToken(ctx context.Context, existing string) (string
 	return token.Reveal(), err
 }
 
-// FirstToken issues a token of a server administrator if the server never had
-// one, so that somebody can begin; else it answers "".
+// FirstToken issues a token of a server administrator when none stands, neither
+// at the first start nor after the last one expired or was revoked, so that
+// somebody can begin; else it answers "".
 func (s *Service) FirstToken(ctx context.Context) (string, error) {
-	tokens, _, err := s.store.Tokens(ctx, config.TenantID{}, store.Page{Limit: 1})
-	if err != nil || len(tokens) > 0 {
-		return "", err
+	now := s.clock()
+	for page := (store.Page{Limit: MaxPage}); ; {
+		tokens, next, err := s.store.Tokens(ctx, config.TenantID{}, page)
+		if err != nil {
+			return "", err
+		}
+		for _, t := range tokens {
+			if t.Revoked.IsZero() && now.Before(t.Expires) {
+				return "", nil
+			}
+		}
+		if next == "" {
+			break
+		}
+		page.Cursor = next
 	}
 	token, err := s.CreateServerToken(ctx, system(), TokenRequest{Name: "first"})
 	return token.Reveal(), err
+}
+
+// RecoverTenant issues a token of a tenant's administrator without being asked
+// by one. It is for whoever holds the master key and the data, on whose machine
+// it runs: no server administrator can do it over the API, or he could read
+// every tenant. It is on the tenant's record like any other.
+func (s *Service) RecoverTenant(ctx context.Context, tenant string) (IssuedToken, error) {
+	state, err := s.tenants.named(ctx, tenant)
+	if err != nil {
+		return IssuedToken{}, err
+	}
+	request := TokenRequest{Name: "recovery", TenantAdmin: true}
+	if err := request.check(); err != nil {
+		return IssuedToken{}, err
+	}
+	return s.createToken(ctx, system(), state, request)
 }
