@@ -17,7 +17,7 @@ type bad struct {
 	headers      []string
 	code         api.Code
 	pointer      string
-	limit        int64 // 0 for none, -1 for any
+	limit        int64 // 0 for none
 	actual       int64
 }
 
@@ -150,8 +150,8 @@ var badElsewhere = []bad{
 	{name: "an environment of a bad name", method: "PUT", path: "/environments/Mine", body: `{}`, code: api.CodeInvalidName},
 	{name: "a token without a name", method: "POST", path: "/tokens", body: `{"name":""}`, code: api.CodeBadRequest},
 	{name: "a token for ever", method: "POST", path: "/tokens", body: `{"name":"x","ttl_seconds":31622401}`, code: api.CodeBadRequest, limit: 31622400, actual: 31622401},
-	{name: "a token of the past", method: "POST", path: "/tokens", body: `{"name":"x","ttl_seconds":-1}`, code: api.CodeBadRequest, pointer: "ttl_seconds", limit: -1},
-	{name: "a token whose time overflows", method: "POST", path: "/tokens", body: `{"name":"x","ttl_seconds":-18446744072}`, code: api.CodeBadRequest, pointer: "ttl_seconds", limit: -1},
+	{name: "a token of the past", method: "POST", path: "/tokens", body: `{"name":"x","ttl_seconds":-1}`, code: api.CodeBadRequest, pointer: "/ttl_seconds"},
+	{name: "a token whose time overflows", method: "POST", path: "/tokens", body: `{"name":"x","ttl_seconds":-18446744072}`, code: api.CodeBadRequest, pointer: "/ttl_seconds"},
 
 	{name: "an unknown environment", method: "GET", path: "/environments/nowhere/configs/p", code: api.CodeNotFound},
 	{name: "an unknown environment to write", method: "PUT", path: "/environments/nowhere/layers/p", body: "{}", code: api.CodeNotFound},
@@ -244,7 +244,7 @@ func TestBadInput(t *testing.T) {
 				t.Errorf("the refusal has %d bytes", len(got.body))
 			case c.pointer != "" && p.Pointer != c.pointer:
 				t.Errorf("the pointer is %q, want %q: %+v", p.Pointer, c.pointer, p)
-			case c.limit >= 0 && p.Limit != c.limit || c.actual != 0 && p.Actual != c.actual || c.limit > 0 && p.Actual <= p.Limit:
+			case p.Limit != c.limit || c.actual != 0 && p.Actual != c.actual || c.limit != 0 && p.Actual <= p.Limit:
 				t.Errorf("limit %d and actual %d, want %d and %d: %+v", p.Limit, p.Actual, c.limit, c.actual, p)
 			case p.Next == "" && p.Limit == 0 && p.Pointer == "" && !strings.HasPrefix(p.Detail, "line ") && c.code != api.CodeInvalidName && c.code != api.CodeInvalidTree:
 				t.Errorf("neither where it is nor a next step: %+v", p)

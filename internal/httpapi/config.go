@@ -166,7 +166,7 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request, path config.Pat
 
 // answer writes a value that is no document.
 func (s *Server) answer(w http.ResponseWriter, r *http.Request, v any, format config.Format) {
-	buffer := &bufferedWriter{ResponseWriter: w, header: http.Header{"Content-Type": contentType(format)}}
+	buffer := bufferFor(w, r, format)
 	write := writeJSON
 	if format != config.JSON {
 		write = writeAs(format)

@@ -16,6 +16,11 @@ import (
 // writeLayer serves PUT, PATCH and DELETE of one layer, which are changes of
 // one edit with their preconditions in headers.
 func (s *Server) writeLayer(w http.ResponseWriter, r *http.Request) {
+	format, err := acceptedFormat(r)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
 	edit, message, dryRun, err := s.layerEdit(r)
 	if err != nil {
 		s.fail(w, r, err)
@@ -35,7 +40,7 @@ func (s *Server) writeLayer(w http.ResponseWriter, r *http.Request) {
 	if len(result.Edits) == 1 && result.Edits[0].Op == service.Put && !dryRun {
 		header.Set("ETag", api.LayerETag(int64(result.Edits[0].Version)))
 	}
-	s.answer(w, r, changeResult(result), config.JSON)
+	s.answer(w, r, changeResult(result), format)
 }
 
 func (s *Server) layerEdit(r *http.Request) (edit service.Edit, message string, dryRun bool, err error) {

@@ -38,11 +38,32 @@ func (s *Server) describe() {
 			if op.op.Responses == nil {
 				op.op.Responses = map[string]*huma.Response{}
 			}
+			if !isPublic(pattern) {
+				inEveryFormat(op.op)
+			}
 			op.op.Responses["default"] = failure
 		}
 		paths[strings.ReplaceAll(pattern, "...}", "}")] = item
 	}
 	s.spec.Paths = paths
+}
+
+// inEveryFormat says that what comes and goes as JSON does so in YAML and TOML too.
+func inEveryFormat(op *huma.Operation) {
+	bodies := []map[string]*huma.MediaType{}
+	if op.RequestBody != nil {
+		bodies = append(bodies, op.RequestBody.Content)
+	}
+	for _, response := range op.Responses {
+		bodies = append(bodies, response.Content)
+	}
+	for _, content := range bodies {
+		for _, mediaType := range mediaTypes {
+			if asJSON := content[api.TypeJSON]; asJSON != nil && content[mediaType] == nil {
+				content[mediaType] = asJSON
+			}
+		}
+	}
 }
 
 // namedOperation is an operation with its method.

@@ -142,6 +142,9 @@ func checkAnswers(t *testing.T, name string, op described) {
 			}
 		}
 	}
+	if r := op.Responses["200"]; r.Content[api.TypeJSON] != nil && op.Tags[0] != "health" && (r.Content[api.TypeYAML] == nil || r.Content[api.TypeTOML] == nil) {
+		t.Errorf("%s: its other formats are not described", name)
+	}
 	if success != 1 {
 		t.Errorf("%s: %d ways to succeed", name, success)
 	}

@@ -68,11 +68,7 @@ func writeAs(format config.Format) func(io.Writer, any) error {
 			return err
 		}
 		if body, err = config.EncodeValue(value, format); err != nil {
-			if buffer, ok := w.(*bufferedWriter); ok { // huma would panic
-				buffer.err = err
-				return nil
-			}
-			return err
+			return w.(*bufferedWriter).unwritable(v, err) //nolint:forcetypeassert // all answers are buffered
 		}
 		_, err = w.Write(body)
 		return err
@@ -99,7 +95,7 @@ func (a adapter) Handle(op *huma.Operation, handler func(huma.Context)) {
 			return
 		}
 		r.Header["Accept"] = contentType(format) // one that huma has, so that it need not choose
-		buffer := &bufferedWriter{ResponseWriter: w, header: http.Header{}}
+		buffer := bufferFor(w, r, format)
 		handler(humago.NewContext(op, r, buffer))
 		a.s.finish(w, r, buffer)
 	})
@@ -123,7 +119,26 @@ type bufferedWriter struct {
 	header http.Header
 	status int
 	body   bytes.Buffer
+	landed bool  // it answers a write, which is done whatever becomes of the answer
 	err    error // why there is no answer
+}
+
+func bufferFor(w http.ResponseWriter, r *http.Request, format config.Format) *bufferedWriter {
+	return &bufferedWriter{
+		ResponseWriter: w, header: http.Header{"Content-Type": contentType(format)},
+		landed: r.Method != http.MethodGet && r.Method != http.MethodHead,
+	}
+}
+
+// unwritable takes note of an answer that the format asked for cannot hold. Of
+// what was done it tells in JSON.
+func (w *bufferedWriter) unwritable(v any, err error) error {
+	if w.landed {
+		w.header["Content-Type"] = jsonHeader
+		return writeJSON(w, v)
+	}
+	w.err = err // huma would panic
+	return nil
 }
 
 func (w *bufferedWriter) Header() http.Header         { return w.header }

@@ -221,6 +221,26 @@ func TestRollbackRevertPromote(t *testing.T) {
 	n.call(t, "GET", n.path(api.RouteConfig, "production", "gone"), nil).refused(t, api.CodeNotFound)
 }
 
+// A write that landed is not answered by a refusal because its answer cannot be
+// written in the format that was asked for.
+func TestWritesAreAnsweredInSomeFormat(t *testing.T) {
+	n := newWorld(t).newTenant(t)
+	n.put(t, "staging", "p", `{"x":1}`)
+	n.put(t, "production", "p", `{"lost":null,"list":[null]}`)
+	got := n.call(t, "POST", n.path(api.RoutePromote), api.Promote{From: "staging", To: "production", All: true}, "Accept", api.TypeTOML).want(t, 200)
+	n.document(t, "production", "p", `{"x":1}`)
+	var result api.ChangeResult
+	if got.wantHeaders(t, "Content-Type", api.TypeJSON).into(t, &result); len(result.Lost) == 0 {
+		t.Errorf("%+v", result)
+	}
+	for method, body := range map[string]any{"PUT": `{"x":2}`, "DELETE": nil} {
+		target := n.path(api.RouteLayer, "production", "p")
+		n.call(t, method, target, body, "Accept", "text/html").refused(t, api.CodeNotAcceptable)
+		n.call(t, method, target, body, "Accept", api.TypeYAML).want(t, 200).wantHeaders(t, "Content-Type", api.TypeYAML)
+	}
+	n.call(t, "PUT", n.path(api.RouteLayer, "production", "p")+"?dry_run=true", `{"list":[null]}`, "Accept", api.TypeTOML).want(t, 200).wantHeaders(t, "Content-Type", api.TypeJSON)
+}
+
 // Lists come in pages that follow each other without a gap or a repeat.
 func TestPages(t *testing.T) {
 	n := newWorld(t).newTenant(t)
