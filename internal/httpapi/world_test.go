@@ -84,7 +84,10 @@ func openBackend(dir string) (*backend, func() error, error) {
 		return nil, nil, errors.Join(err, closeAll())
 	}
 	b := &backend{clock: c, service: service.New(service.Options{Store: data, Keyring: keyring, Clock: c.now})}
-	b.root, err = b.service.FirstToken(ctx)
+	err = b.service.FirstToken(ctx, func(token string) error {
+		b.root = token
+		return nil
+	})
 	return b, closeAll, err
 }
 
