@@ -36,7 +36,7 @@ shell (see docs/run.md), table prints a line for each value.
 --at reads the past: a revision (1042), a version of the environment's own layer
 (v3), a time (2026-11-01T12:00:00Z) or a tag. --layer prints what the environment
 itself says. --explain says for each value which layer it is from, who wrote it
-when, and what it shadows.`,
+when, and what it shadows; what is long is cut in its table, and whole in -o json.`,
 		`  llm-config get -e production gateway/limits
   llm-config get -e production gateway/limits#/requests_per_minute -o value
   llm-config get -e production gateway/models --at release-12 -o yaml
@@ -209,9 +209,9 @@ func printExplanation(p *printer, e *api.Explanation) {
 			cell{text: o.Author}, cell{text: when(o.Time)}, cell{p.shadows(shadows), styleDim})
 	}
 	for _, leaf := range e.Leaves {
-		value := p.value(string(leaf.Value))
+		value := p.excerpt(string(leaf.Value))
 		if leaf.Reference != "" {
-			value += " ← " + leaf.Reference
+			value += " ← " + p.excerpt(leaf.Reference)
 		}
 		line(cell{text: leaf.Pointer}, value, leaf.Origin, leaf.Shadows)
 	}
@@ -223,11 +223,14 @@ func printExplanation(p *printer, e *api.Explanation) {
 
 func layerText(o api.LayerOrigin) string { return o.Environment + " v" + number(o.Version) }
 
+// maxShadow bounds each of the values that are shadowed, as there may be many.
+const maxShadow = 40
+
 // shadows is what other layers say, nearest first.
 func (p *printer) shadows(shadows []api.Shadow) string {
 	texts := make([]string, len(shadows))
 	for i, s := range shadows {
-		texts[i] = p.value(string(s.Value)) + " (" + layerText(s.Origin) + ")"
+		texts[i] = shorten(string(s.Value), maxShadow) + " (" + layerText(s.Origin) + ")"
 	}
-	return strings.Join(texts, ", ")
+	return p.excerpt(strings.Join(texts, ", "))
 }

@@ -29,6 +29,7 @@ const (
 type printer struct {
 	w        io.Writer
 	terminal bool
+	columns  int // of the terminal; 0 is not known, or no terminal
 	colour   bool
 }
 
@@ -37,7 +38,25 @@ func (a *app) errors() *printer  { return a.printerFor(a.stderr) }
 
 func (a *app) printerFor(w io.Writer) *printer {
 	terminal := isTerminal(w)
-	return &printer{w: w, terminal: terminal, colour: terminal && a.getenv("NO_COLOR") == "" && a.getenv("TERM") != "dumb"}
+	p := &printer{w: w, terminal: terminal, colour: terminal && a.getenv("NO_COLOR") == "" && a.getenv("TERM") != "dumb"}
+	if terminal {
+		p.columns = a.columns(w)
+	}
+	return p
+}
+
+// columns is how wide a terminal is: as it says itself, else as COLUMNS says.
+func (a *app) columns(w io.Writer) int {
+	if f, ok := w.(*os.File); ok {
+		if columns, _, err := term.GetSize(int(f.Fd())); err == nil && columns > 0 {
+			return columns
+		}
+	}
+	columns, err := strconv.Atoi(a.getenv("COLUMNS"))
+	if err != nil {
+		return 0
+	}
+	return max(columns, 0)
 }
 
 // isTerminal says whether a person is at the other end of a stream.
@@ -65,6 +84,12 @@ func (p *printer) value(text string) string {
 	}
 	return shorten(text, maxCell)
 }
+
+// maxExcerpt bounds a value that is shown for orientation, also in a pipe: a
+// document in a plan, what a value shadows. The whole is in -o json.
+const maxExcerpt = 200
+
+func (p *printer) excerpt(text string) string { return p.value(shorten(text, maxExcerpt)) }
 
 // cell is one field of a table, coloured or not.
 type cell struct {
@@ -105,15 +130,44 @@ func (t *table) print(p *printer) {
 			widths[i] = max(widths[i], displayWidth(row[i].text))
 		}
 	}
+	shrink(widths, p.columns)
 	for _, row := range rows {
 		var line strings.Builder
 		for i, c := range row {
+			c.text = shorten(c.text, widths[i])
 			line.WriteString(p.paint(c.style, c.text))
 			if i < len(row)-1 {
 				line.WriteString(strings.Repeat(" ", widths[i]-displayWidth(c.text)+2))
 			}
 		}
 		p.printf("%s\n", strings.TrimRight(line.String(), " "))
+	}
+}
+
+// minCell is what a column keeps however narrow the terminal is.
+const minCell = 8
+
+// shrink takes columns from the widest cells until the row fits, 0 being any
+// width.
+func shrink(widths []int, columns int) {
+	if columns == 0 {
+		return
+	}
+	total := 2 * (len(widths) - 1)
+	for _, width := range widths {
+		total += width
+	}
+	for ; total > columns; total-- {
+		widest := 0
+		for i, width := range widths {
+			if width > widths[widest] {
+				widest = i
+			}
+		}
+		if widths[widest] <= minCell {
+			return
+		}
+		widths[widest]--
 	}
 }
 

@@ -70,3 +70,22 @@ func TestShortenCutsAtColumns(t *testing.T) {
 		}
 	}
 }
+
+func TestTableFitsTheTerminal(t *testing.T) {
+	for _, c := range []struct {
+		columns int
+		want    string
+	}{
+		{0, "NAME  VALUE\nn     a value that is much too long\n"},
+		{20, "NAME  VALUE\nn     a value that …\n"},
+		{1, "NAME  VALUE\nn     a value…\n"}, // no narrower than can be read
+	} {
+		var b bytes.Buffer
+		table := newTable("NAME", "VALUE")
+		table.row("n", "a value that is much too long")
+		table.print(&printer{w: &b, columns: c.columns})
+		if b.String() != c.want {
+			t.Errorf("%d columns: %q, want %q", c.columns, b.String(), c.want)
+		}
+	}
+}
