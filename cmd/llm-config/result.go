@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/llm-devops/llm-config-manager/api"
@@ -41,6 +43,9 @@ func printChange(p *printer, result *api.ChangeResult) {
 			p.printf("  %s\n", editLine(edit))
 		}
 	}
+	if result.Status == api.StatusCommitted && len(result.Lost) > 0 && len(result.Edits) > 0 {
+		printLostForGood(p, result)
+	}
 	for _, note := range result.Notes {
 		p.printf("%s %s\n", p.paint(styleYellow, "note:"), clean(note))
 	}
@@ -63,16 +68,33 @@ func printPlan(p *printer, result *api.ChangeResult) {
 	t.print(p)
 	if len(result.Effective) > 0 {
 		p.printf("\n%s\n", p.paint(styleBold, "effective documents"))
-		for _, d := range result.Effective {
-			printDocumentDiff(p, d)
+		for _, alike := range foldDiffs(result.Effective) {
+			printDocumentDiffs(p, alike)
 		}
 	}
 	if len(result.Lost) > 0 {
-		p.printf("\n%s\n", p.paint(styleBold, "would be lost in the target"))
-		for _, lost := range result.Lost {
-			p.printf("  %s#%s  %s\n", lost.Path, clean(lost.Pointer), clean(p.value(string(lost.Value))))
+		p.printf("\n")
+		printLost(p, "would be lost in the target", result.Lost)
+	}
+}
+
+func printLost(p *printer, title string, all []api.Lost) {
+	p.printf("%s\n", p.paint(styleBold, title))
+	for _, lost := range all {
+		p.printf("  %s#%s  %s\n", lost.Path, clean(lost.Pointer), clean(p.excerpt(string(lost.Value))))
+	}
+}
+
+// printLostForGood says what a promotion took away, and how it comes back.
+func printLostForGood(p *printer, result *api.ChangeResult) {
+	printLost(p, "lost in the target", result.Lost)
+	path := result.Lost[0].Path
+	for _, lost := range result.Lost {
+		if lost.Path != path {
+			path = "PATH"
 		}
 	}
+	p.printf("`llm-config rollback -e %s %s --to %d` brings it back\n", result.Edits[0].Environment, path, result.Revision-1)
 }
 
 func opStyle(op api.Op) style {
@@ -82,26 +104,47 @@ func opStyle(op api.Op) style {
 	return styleGreen
 }
 
-func printDocumentDiff(p *printer, d api.DocumentDiff) {
-	suffix := ""
+// foldDiffs puts documents together that differ in the same way, as those of
+// environments do that inherit from the same.
+func foldDiffs(diffs []api.DocumentDiff) (folded [][]api.DocumentDiff) {
+	same := func(a, b api.DocumentDiff) bool {
+		return a.Path == b.Path && a.Before == b.Before && a.After == b.After && reflect.DeepEqual(a.Differences, b.Differences)
+	}
+	for _, d := range diffs {
+		at := slices.IndexFunc(folded, func(alike []api.DocumentDiff) bool { return same(alike[0], d) })
+		if at < 0 {
+			folded = append(folded, []api.DocumentDiff{d})
+			continue
+		}
+		folded[at] = append(folded[at], d)
+	}
+	return folded
+}
+
+func printDocumentDiffs(p *printer, alike []api.DocumentDiff) {
+	environments := make([]string, len(alike))
+	for i, d := range alike {
+		environments[i] = d.Environment
+	}
+	d, suffix := alike[0], ""
 	switch {
 	case !d.Before && d.After:
 		suffix = " (new)"
 	case d.Before && !d.After:
 		suffix = " (gone)"
 	}
-	p.printf("%s%s\n", layerKey{d.Environment, d.Path}, suffix)
+	p.printf("%s%s\n", layerKey{strings.Join(environments, ", "), d.Path}, suffix)
 	printDifferences(p, d.Differences)
 }
 
-// printDifferences prints one line for each place.
+// printDifferences prints one line for each place; -o json has long values whole.
 func printDifferences(p *printer, differences []api.Difference) {
 	for _, d := range differences {
 		pointer := clean(d.Pointer)
 		if pointer == "" {
 			pointer = "(document)"
 		}
-		from, to := clean(p.value(string(d.From))), clean(p.value(string(d.To)))
+		from, to := clean(p.excerpt(string(d.From))), clean(p.excerpt(string(d.To)))
 		switch d.Op {
 		case "add":
 			p.printf("  %s\n", p.paint(styleGreen, "+ "+pointer+"  "+to))

@@ -77,8 +77,8 @@ func newPromoteCommand(a *app) *cobra.Command {
 	c := a.command("promote [PATH…]", "Take an environment's layers over into another",
 		`Replace what one environment itself says by what another itself says, at the PATHs
 or with --all wherever the source says something. --prune deletes the target's
-layers where the source says nothing. The plan (--dry-run) lists what the target
-says now and would say no more.`,
+layers where the source says nothing. What the target said and says no more is
+listed, by the plan (--dry-run) too, with the rollback that brings it back.`,
 		`  llm-config promote --from staging --to production gateway/limits --dry-run
   llm-config promote --from staging --to production --all --at release-12 -m "release 12"`)
 	s, out := a.tenantFlags(c), a.outputFlag(c, changeFormats...)
