@@ -9,7 +9,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"sync/atomic"
 
 	"github.com/spf13/cobra"
 
@@ -69,8 +68,8 @@ type exporting struct {
 
 	folder    *folder
 	files     map[layerKey][]string // names of the files that are there
-	written   atomic.Int64
-	unchanged atomic.Int64
+	written   int
+	unchanged int
 }
 
 func (x *exporting) run(ctx context.Context, dir string) (err error) {
@@ -89,6 +88,9 @@ func (x *exporting) run(ctx context.Context, dir string) (err error) {
 	now, err := listHeads(ctx, x.client, environments, x.prefix.String())
 	if err != nil {
 		return err
+	}
+	if len(now.versions) == 0 && x.prefixText != "" && !x.prune {
+		return failf("there is nothing at %s or below it in %s", x.prefixText, strings.Join(environments, ", ")).hint("`llm-config ls` lists what there is")
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // documents are for colleagues to read; secrets are not among them
 		return err
@@ -150,21 +152,20 @@ func (x *exporting) export(ctx context.Context, now heads) error {
 	if err != nil {
 		return err
 	}
-	err = x.app.each(ctx, "exporting", len(keys), func(ctx context.Context, i int) error {
-		document, err := readVersion(ctx, x.client, keys[i], now.versions[keys[i]])
-		if err != nil {
-			return err
-		}
-		return x.put(keys[i], document)
-	})
+	files, err := x.encode(ctx, keys, now)
 	if err != nil {
 		return err
+	}
+	for _, file := range files {
+		if err := x.put(file); err != nil {
+			return err
+		}
 	}
 	if err := x.clear(stale); err != nil {
 		return err
 	}
 	p := x.app.printer()
-	p.printf("revision %d: %d written, %d unchanged", now.revision, x.written.Load(), x.unchanged.Load())
+	p.printf("revision %d: %d written, %d unchanged", now.revision, x.written, x.unchanged)
 	if x.prune {
 		p.printf(", %d removed", len(stale))
 	}
@@ -213,21 +214,50 @@ func (x *exporting) stale(now heads) ([]string, error) {
 	return stale, nil
 }
 
-func (x *exporting) put(key layerKey, document config.Document) error {
-	name := x.target(key)
-	if x.says(name, document) {
-		x.unchanged.Add(1)
+// exportFile is a file as it will be.
+type exportFile struct {
+	name string
+	text []byte // nil when the file says the same already
+}
+
+// encode makes the files of all layers before any is written, so that one that
+// its format cannot hold leaves the folder as it is.
+func (x *exporting) encode(ctx context.Context, keys []layerKey, now heads) ([]exportFile, error) {
+	files, wrong := make([]exportFile, len(keys)), make([]string, len(keys))
+	err := x.app.each(ctx, "exporting", len(keys), func(ctx context.Context, i int) error {
+		document, err := readVersion(ctx, x.client, keys[i], now.versions[keys[i]])
+		if err != nil {
+			return err
+		}
+		files[i].name = x.target(keys[i])
+		if x.says(files[i].name, document) {
+			return nil
+		}
+		if files[i].text, err = config.Encode(document, formatOfFile(files[i].name)); err != nil {
+			f := asFailure(err)
+			wrong[i] = violationLine(keys[i].environment, keys[i].path, f.where, f.what)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if wrong = keep(wrong, func(line string) bool { return line != "" }); len(wrong) > 0 {
+		refusal := failf("some documents cannot be written in their files' format, so no file was").
+			hint("export with --format yaml or json, or leave --format out")
+		refusal.details = wrong
+		return nil, refusal
+	}
+	return files, nil
+}
+
+func (x *exporting) put(file exportFile) error {
+	if file.text == nil {
+		x.unchanged++
 		return nil
 	}
-	text, err := config.Encode(document, formatOfFile(name))
-	if err != nil {
-		return inArgument(name, err)
-	}
-	if err := x.folder.write(name, text); err != nil {
-		return err
-	}
-	x.written.Add(1)
-	return nil
+	x.written++
+	return x.folder.write(file.name, file.text)
 }
 
 // says reports that a file holds the document already, in whatever words.
