@@ -256,13 +256,11 @@ func (p *process) greet(ctx context.Context, address string) error {
 	s := p.live.Get().WithDefaults()
 	p.logger.Info("serving", "address", address, "data", s.Data, "version", buildVersion())
 	if !s.Dev {
-		token, err := p.service.FirstToken(ctx)
-		if err != nil || token == "" {
-			return err
-		}
 		file := filepath.Join(s.Data, "first-token")
-		p.logger.Warn("a server administrator's token was made; use it to issue others, then delete the file", "file", file)
-		return writePrivate(file, token)
+		return p.service.FirstToken(ctx, func(token string) error {
+			p.logger.Warn("a server administrator's token was made; use it to issue others, then delete the file", "file", file)
+			return writePrivate(file, token)
+		})
 	}
 	file := filepath.Join(s.Data, "dev-token")
 	existing, err := os.ReadFile(file) //nolint:gosec // the operator's own folder
@@ -367,6 +365,7 @@ func (p *process) shutdown(endpoints []endpoint) error {
 			errs = append(errs, failf("requests did not finish within %s", timeout).hint("raise --shutdown-timeout"), e.Close())
 		}
 	}
+	p.service.EndWatches()
 	p.tidy(ctx)
 	return errors.Join(errs...)
 }

@@ -76,9 +76,16 @@ func requestID(sent string) string {
 
 var nosniff = []string{"nosniff"}
 
+// answerTime is how long an answer may take to be made and taken, besides the
+// time that the request's body may take.
+const answerTime = time.Minute
+
 // pass lets a request through to its route, if it may.
 func (s *Server) pass(w http.ResponseWriter, r *http.Request, state *requestState, next http.Handler) {
 	public := isPublic(r.URL.Path)
+	// Who does not take its answer is left, or a few such would hold all places.
+	// A watch has a deadline of its own for each of its writes.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.limits().BodyTime + answerTime))
 	if !public && !isWatch(r) {
 		n, limit := s.inFlight.Add(1), int64(s.limits().InFlight)
 		defer s.inFlight.Add(-1)

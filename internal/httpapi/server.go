@@ -47,6 +47,7 @@ type Server struct {
 	routes   []Route
 	inFlight atomic.Int64
 	stopping chan struct{}
+	probed   probed
 }
 
 // Route is one row of the route table.

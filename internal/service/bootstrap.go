@@ -45,17 +45,18 @@ func (s *Service) DevelopmentToken(ctx context.Context, existing string) (string
 
 // FirstToken issues a token of a server administrator when none stands, neither
 // at the first start nor after the last one expired or was revoked, so that
-// somebody can begin; else it answers "".
-func (s *Service) FirstToken(ctx context.Context) (string, error) {
+// somebody can begin. It hands the token to keep before the token stands, so
+// that none ever stands that nobody has.
+func (s *Service) FirstToken(ctx context.Context, keep func(token string) error) error {
 	now := s.clock()
 	for page := (store.Page{Limit: MaxPage}); ; {
 		tokens, next, err := s.store.Tokens(ctx, config.TenantID{}, page)
 		if err != nil {
-			return "", err
+			return err
 		}
 		for _, t := range tokens {
 			if t.Revoked.IsZero() && now.Before(t.Expires) {
-				return "", nil
+				return nil
 			}
 		}
 		if next == "" {
@@ -63,8 +64,19 @@ func (s *Service) FirstToken(ctx context.Context) (string, error) {
 		}
 		page.Cursor = next
 	}
-	token, err := s.CreateServerToken(ctx, system(), TokenRequest{Name: "first"})
-	return token.Reveal(), err
+	request := TokenRequest{Name: "first", ServerAdmin: true}
+	if err := request.check(); err != nil {
+		return err
+	}
+	token, err := s.issue(ctx, system(), config.TenantID{}, request)
+	if err != nil {
+		return err
+	}
+	if err := keep(token.Reveal()); err != nil {
+		return err
+	}
+	_, err = s.createServerToken(ctx, system(), token)
+	return err
 }
 
 // RecoverTenant issues a token of a tenant's administrator without being asked

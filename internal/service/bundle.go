@@ -79,9 +79,13 @@ func (b *Bundle) fill(ctx context.Context, s *Service, who Caller, state *tenant
 		}
 		for _, path := range batch {
 			doc, err := s.bundled(ctx, who, state, v, place{env, path})
-			if err != nil {
+			switch config.KindOf(err) {
+			case "":
+			case config.KindForbidden, config.KindGone, config.KindInvalidReference, config.KindTooLarge:
 				b.Errors = append(b.Errors, BundleError{path, err})
 				continue
+			default:
+				return err // a part that failed for now must not look like a part that is not there
 			}
 			if size += len(doc.Document.Canonical()); size > maxBundleBytes {
 				return config.Errorf(config.KindTooLarge, "the bundle is too large").Hint("ask for a prefix").Over(maxBundleBytes, int64(size))

@@ -137,9 +137,10 @@ func (s *Service) change(ctx context.Context, who Caller, state *tenantState, w 
 	})
 }
 
-// answered is a result as it will be once it is committed.
+// answered is a result as it will be once it is committed. The values that a
+// promotion took away are not kept: they may be destroyed meanwhile.
 func answered(r ChangeResult) ChangeResult {
-	r.Status = Committed
+	r.Status, r.Lost = Committed, nil
 	return r
 }
 
@@ -247,15 +248,19 @@ func (s *Service) proposeChange(ctx context.Context, who Caller, plan *plan, mes
 		})
 	}
 	p.event.Changes = make([]watch.Change, 0, len(plan.effects))
+	atHand := 0
 	for _, f := range plan.effects {
 		c := watch.Change{
-			Environment: f.at.environment, Path: f.at.path, Exists: f.after.Document.Exists(), Effective: f.after,
+			Environment: f.at.environment, Path: f.at.path, Exists: f.after.Document.Exists(),
 			Cause: watch.Cause{Environment: f.cause.at.environment, Version: f.cause.version},
 		}
 		recorded := entryEffect{Environment: c.Environment, Path: c.Path.String(), Cause: c.Cause.Environment, Version: c.Cause.Version}
 		if c.Exists {
 			c.Digest = f.after.Document.Digest()
 			recorded.Digest = c.Digest.String()
+		}
+		if atHand += len(f.after.Document.Canonical()); atHand <= maxAtHand {
+			c.Effective = f.after
 		}
 		p.event.Changes = append(p.event.Changes, c)
 		p.body.Effects = append(p.body.Effects, recorded)

@@ -87,6 +87,7 @@ func (s *Service) attempt(ctx context.Context, state *tenantState, propose func(
 	if p.write.Entry.Sealed, err = s.sealEntry(ctx, state.tenant.ID, p.write.Entry.Subject, p.body); err != nil {
 		return Outcome{}, err
 	}
+	p.write.Audit.Tenant = state.tenant.ID.String()
 	p.write.Committed = func(r store.Receipt) { s.committed(state, p, r) }
 	receipt, err := s.store.Commit(ctx, state.tenant.ID, p.write)
 	if err != nil {

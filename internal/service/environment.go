@@ -73,12 +73,18 @@ func (s *Service) PutEnvironment(ctx context.Context, who Caller, tenant, name s
 				result.Environment = infoOf(n.tree, now)
 				return nil, nil
 			}
-			if err := n.checkTree(ctx, next, e.ID); err != nil {
-				return nil, err
+			fresh := e.Version == 1
+			if !fresh {
+				if err := n.checkTree(ctx, next, e.ID); err != nil {
+					return nil, err
+				}
 			}
 			p, err := s.proposeTree(who, state, n, next, e, message, environmentSummary(next, e))
 			if err != nil {
 				return nil, err
+			}
+			if fresh { // it says nothing of its own, so what its parent says stands in it too
+				p.write.Expect = store.Expect{Revision: n.at, Environments: true}
 			}
 			result.Status = Committed
 			return p, s.keep(ctx, who, n.tenant, &p.write, result)

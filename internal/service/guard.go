@@ -82,6 +82,9 @@ func (s *Service) recordDenial(ctx context.Context, who Caller, action access.Ac
 	record := s.record(who, "authorization.denied", action, resourceName(r))
 	record.Outcome = audit.Denied
 	record.Reason = strings.Join(d.Reasons, "; ")
+	if chain != (config.TenantID{}) {
+		record.Tenant = chain.String()
+	}
 	if err := s.store.AppendAudit(ctx, chain, record); err != nil {
 		return unavailable(err, "the denial could not be put on record")
 	}

@@ -189,6 +189,7 @@ var unguarded = map[string]string{
 	"Identity":         "tells callers who they are themselves",
 	"DevelopmentToken": "called by the server's start alone",
 	"FirstToken":       "called by the server's start alone",
+	"RecoverTenant":    "called on the machine of the server alone, with the master key",
 	"FlushCounts":      "called by the server's own clock",
 	"EndWatches":       "called by the server's end",
 }

@@ -128,7 +128,7 @@ func (n *snapshot) scanAll(ctx context.Context, environments []config.Environmen
 		for _, group := range byPath(rows) {
 			if seen++; seen > limit {
 				return config.Errorf(config.KindTooLarge, "there are too many documents for one request").
-					Hint("ask for a prefix").Over(int64(limit), int64(seen))
+					Hint("ask for a prefix or for single paths").Over(int64(limit), int64(seen))
 			}
 			if err := visit(group[0].Path); err != nil {
 				return err

@@ -13,7 +13,9 @@ import (
 const (
 	MaxEdits        = 1000
 	MaxMessageBytes = 4096
-	maxAffected     = 20_000 // paths whose effective documents one change can touch
+	maxAffected     = 20_000    // paths whose effective documents one change can touch
+	maxWorked       = 256 << 20 // bytes of effective documents that are compared for one change
+	maxAtHand       = 4 << 20   // bytes of documents that watchers are handed from memory; more are read from the log
 )
 
 // AnyVersion as the version that a layer must have means that there must be one.
@@ -149,11 +151,19 @@ func (p *plan) check(ctx context.Context, replaced map[place]config.Document) er
 	before, after := p.view(nil), p.view(replaced)
 	touched := p.touched()
 	var broken []brokenDocument
+	worked := 0
 	for _, path := range p.paths {
 		for _, environment := range touched {
 			at := place{environment, path}
 			next, err := after.effective(at)
 			now, _ := before.effective(at) // one that was broken counts as absent
+			if worked += len(next.Document.Canonical()) + len(now.Document.Canonical()); worked > maxWorked {
+				return config.Errorf(config.KindTooLarge, "the change works out too many bytes of effective documents").
+					Hint("split the change, or refer to smaller documents").Over(maxWorked, int64(worked))
+			}
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
 			switch {
 			case err != nil:
 				_, own := p.editOf(at)

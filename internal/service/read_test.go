@@ -370,7 +370,7 @@ func TestAStoreThatIsGone(t *testing.T) {
 	if _, err := s.s.DevelopmentToken(t.Context(), ""); err == nil {
 		t.Error("a development token is answered")
 	}
-	if _, err := s.s.FirstToken(t.Context()); err == nil {
+	if err := s.s.FirstToken(t.Context(), func(string) error { return nil }); err == nil {
 		t.Error("a first token is answered")
 	}
 	if err := s.s.FlushCounts(t.Context()); err == nil {

@@ -18,21 +18,26 @@ func (s *Service) CreateServerToken(ctx context.Context, who Caller, r TokenRequ
 		return IssuedToken{}, err
 	}
 	return once(ctx, s, who, config.TenantID{}, func() (IssuedToken, error) {
-		token, err := s.issue(who, config.TenantID{}, r)
+		token, err := s.issue(ctx, who, config.TenantID{}, r)
 		if err != nil {
 			return IssuedToken{}, err
 		}
-		answer := token
-		answer.Status = Committed
-		w, err := s.serverWrite(ctx, who, store.EntryToken, token.ID, "token "+token.ID+" ("+token.Name+") was issued",
-			s.record(who, "token.create", access.ServerTokenWrite, resourceName(access.Resource{Name: token.ID})), answer)
-		if err != nil {
-			return IssuedToken{}, err
-		}
-		w.AddTokens = []store.Token{token.row}
-		token.Outcome, err = s.commitServer(ctx, w)
-		return token, err
+		return s.createServerToken(ctx, who, token)
 	})
+}
+
+// createServerToken commits a token of the server.
+func (s *Service) createServerToken(ctx context.Context, who Caller, token IssuedToken) (IssuedToken, error) {
+	answer := token
+	answer.Status = Committed
+	w, err := s.serverWrite(ctx, who, store.EntryToken, token.ID, "token "+token.ID+" ("+token.Name+") was issued",
+		s.record(who, "token.create", access.ServerTokenWrite, resourceName(access.Resource{Name: token.ID})), answer)
+	if err != nil {
+		return IssuedToken{}, err
+	}
+	w.AddTokens = []store.Token{token.row}
+	token.Outcome, err = s.commitServer(ctx, w)
+	return token, err
 }
 
 // RevokeServerToken takes a server token back.

@@ -23,7 +23,7 @@ import (
 // Limits bound what one request may cost. Zero fields have the defaults noted.
 type Limits struct {
 	Document int // bytes of a document, layer or effective: 1 MiB
-	Watchers int // watches open at once: 20,000
+	Watchers int // watches open at once: 10,000
 	Waiters  int // reads waiting for a revision at once: 1,000
 }
 
@@ -85,7 +85,7 @@ func New(o Options) *Service {
 	s := &Service{
 		store: o.Store, keyring: o.Keyring, limits: func() Limits { return o.Limits().withDefaults() },
 		clock: o.Clock, random: o.Random,
-		tokens:   access.NewAuthenticator(o.Store, o.Clock),
+		tokens:   access.NewAuthenticator(provenTokens{o.Store, o.Keyring}, o.Clock),
 		policy:   &access.Guard{},
 		failures: access.NewFailures(o.Clock, failureSources),
 		documents: cache.New(cache.Options[cache.Key, *Document]{
@@ -106,7 +106,7 @@ func (l Limits) withDefaults() Limits {
 		l.Document = config.MaxDocumentBytes
 	}
 	if l.Watchers == 0 {
-		l.Watchers = 20_000
+		l.Watchers = 10_000
 	}
 	if l.Waiters == 0 {
 		l.Waiters = 1_000

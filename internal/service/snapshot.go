@@ -15,6 +15,10 @@ import (
 // maxRead bounds the paths that one request can lead to.
 const maxRead = 2 * maxAffected
 
+// maxStored bounds effective documents that are read: more than any setting of
+// the bound on documents could have let in.
+const maxStored = seal.MaxPlainBytes
+
 // opened is a layer's document with the documents it refers to.
 type opened struct {
 	doc     config.Document
@@ -139,6 +143,7 @@ type view struct {
 	*snapshot
 	replaced map[place]config.Document
 	merged   map[place]merged
+	bytes    int // bound of an effective document
 }
 
 // merged is what an environment says in all, references unresolved.
@@ -148,7 +153,11 @@ type merged struct {
 }
 
 func (n *snapshot) view(replaced map[place]config.Document) *view {
-	return &view{n, replaced, map[place]merged{}}
+	v := &view{snapshot: n, replaced: replaced, merged: map[place]merged{}, bytes: n.s.limits().Document}
+	if replaced == nil {
+		v.bytes = max(v.bytes, maxStored) // what was taken once is read whatever the bound is now
+	}
+	return v
 }
 
 // merge lays the layers of an environment's chain over each other.
@@ -180,7 +189,7 @@ func (v *view) effective(at place) (config.Effective, error) {
 		m := v.merge(place{at.environment, path})
 		gone = cmp.Or(gone, m.gone)
 		return m.doc
-	}, v.s.limits().Document)
+	}, v.bytes)
 	if gone != nil {
 		return config.Effective{}, gone
 	}

@@ -50,7 +50,7 @@ func (s *Service) found(ctx context.Context, who Caller, name string, first Toke
 	if err := s.keyring.Found(ctx, tenant.ID); err != nil {
 		return Founded{}, err
 	}
-	token, err := s.issue(who, tenant.ID, first)
+	token, err := s.issue(ctx, who, tenant.ID, first)
 	if err != nil {
 		return Founded{}, err
 	}

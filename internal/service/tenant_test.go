@@ -200,7 +200,7 @@ func TestDevelopmentToken(t *testing.T) {
 
 func TestFirstTokenIsGivenOnce(t *testing.T) {
 	w := newWorld(t) // which took it
-	again, err := w.s.FirstToken(t.Context())
+	again, err := firstToken(t, w.s)
 	must(t, err)
 	same(t, "the second first token", "", again)
 	if p := w.root.Principal; !p.ServerAdmin || p.TenantAdmin || p.Tenant != (config.TenantID{}) || p.Method != access.MethodToken {

@@ -79,7 +79,7 @@ func (r *TokenRequest) check() error {
 }
 
 // issue draws a token that is not kept yet.
-func (s *Service) issue(who Caller, tenant config.TenantID, r TokenRequest) (IssuedToken, error) {
+func (s *Service) issue(ctx context.Context, who Caller, tenant config.TenantID, r TokenRequest) (IssuedToken, error) {
 	issued, err := access.NewToken(s.random)
 	if err != nil {
 		return IssuedToken{}, unavailable(err, "no random numbers can be had")
@@ -89,6 +89,9 @@ func (s *Service) issue(who Caller, tenant config.TenantID, r TokenRequest) (Iss
 		ID: issued.ID, Tenant: tenant, Name: r.Name, Hash: issued.Hash,
 		TenantAdmin: r.TenantAdmin, ServerAdmin: r.ServerAdmin, Author: who.Principal.Author(),
 		Created: now, Expires: now.Add(r.TTL),
+	}
+	if row.MAC, err = tokenMAC(ctx, s.keyring, row); err != nil {
+		return IssuedToken{}, err
 	}
 	return IssuedToken{TokenInfo: tokenInfo(row), issued: issued, row: row}, nil
 }
@@ -110,7 +113,7 @@ func (s *Service) CreateToken(ctx context.Context, who Caller, tenant string, r 
 
 // createToken issues a token of a tenant and commits it.
 func (s *Service) createToken(ctx context.Context, who Caller, state *tenantState, r TokenRequest) (IssuedToken, error) {
-	token, err := s.issue(who, state.tenant.ID, r)
+	token, err := s.issue(ctx, who, state.tenant.ID, r)
 	if err != nil {
 		return IssuedToken{}, err
 	}
@@ -163,7 +166,7 @@ func (s *Service) tokenOf(ctx context.Context, tenant config.TenantID, id string
 		return token, err
 	}
 	if err != nil || token.Tenant != tenant {
-		return store.Token{}, config.Errorf(config.KindNotFound, "there is no token %q", id).Hint("`llm-config token ls` lists them")
+		return store.Token{}, noSuchToken(id)
 	}
 	return token, nil
 }

@@ -128,7 +128,7 @@ func newWorld(t testing.TB) *world {
 	w.keyring, err = seal.OpenKeyring(t.Context(), keeper, keys, data, seal.Options{})
 	must(t, err)
 	w.s = w.start()
-	text, err := w.s.FirstToken(t.Context())
+	text, err := firstToken(t, w.s)
 	must(t, err)
 	w.root = w.authenticate(t, text)
 	return w
@@ -237,4 +237,11 @@ func at(t testing.TB, text string) config.At {
 	a, err := config.ParseAt(text)
 	must(t, err)
 	return a
+}
+
+// firstToken is the token that a start leaves, "" when it leaves none.
+func firstToken(t testing.TB, s *service.Service) (text string, err error) {
+	t.Helper()
+	err = s.FirstToken(t.Context(), func(token string) error { text = token; return nil })
+	return text, err
 }

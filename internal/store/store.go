@@ -258,6 +258,7 @@ type Token struct {
 	Created     time.Time
 	Expires     time.Time
 	Revoked     time.Time // zero while it stands
+	MAC         [32]byte  // of all the above but Revoked, under a key that the store does not have
 }
 
 // DataKey is a data key wrapped by its tenant's key.

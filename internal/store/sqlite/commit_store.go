@@ -137,8 +137,8 @@ func (c *commit) storeTags(t *tx) error {
 
 const (
 	insertToken = `
-INSERT INTO tokens (id, tenant, name, hash, tenant_admin, server_admin, author, created, expires, revoked)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+INSERT INTO tokens (id, tenant, name, hash, tenant_admin, server_admin, author, created, expires, revoked, mac)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 
 	revokeToken = `
 UPDATE tokens SET revoked = ? WHERE id = ? AND tenant = ? AND revoked = 0`
@@ -148,7 +148,7 @@ func (c *commit) storeTokens(t *tx) error {
 	for i := range c.write.AddTokens {
 		k := &c.write.AddTokens[i]
 		err := t.exec(insertToken, k.ID, k.Tenant[:], k.Name, k.Hash[:], toInt(k.TenantAdmin), toInt(k.ServerAdmin),
-			k.Author, toNanos(k.Created), toNanos(k.Expires), toNanos(k.Revoked))
+			k.Author, toNanos(k.Created), toNanos(k.Expires), toNanos(k.Revoked), k.MAC[:])
 		if err != nil {
 			return err
 		}

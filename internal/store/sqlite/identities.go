@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	tokenColumns = `id, tenant, name, hash, tenant_admin, server_admin, author, created, expires, revoked`
+	tokenColumns = `id, tenant, name, hash, tenant_admin, server_admin, author, created, expires, revoked, mac`
 
 	selectToken  = `SELECT ` + tokenColumns + ` FROM tokens WHERE id = ?`
 	selectTokens = `SELECT ` + tokenColumns + ` FROM tokens WHERE tenant = ? AND id > ? ORDER BY id LIMIT ?`
@@ -42,7 +42,7 @@ func (s *Store) Tokens(ctx context.Context, tenant config.TenantID, page store.P
 func tokenOf(r row) store.Token {
 	t := store.Token{
 		ID: r.text(0), Name: r.text(2), Hash: r.hash(3), TenantAdmin: r.bool(4), ServerAdmin: r.bool(5),
-		Author: r.text(6), Created: r.time(7), Expires: r.time(8), Revoked: r.time(9),
+		Author: r.text(6), Created: r.time(7), Expires: r.time(8), Revoked: r.time(9), MAC: r.hash(10),
 	}
 	copy(t.Tenant[:], r.bytes(1))
 	return t

@@ -112,7 +112,8 @@ CREATE TABLE tokens (
     author       TEXT    NOT NULL,
     created      INTEGER NOT NULL,
     expires      INTEGER NOT NULL,
-    revoked      INTEGER NOT NULL
+    revoked      INTEGER NOT NULL,
+    mac          BLOB    NOT NULL -- of all columns but revoked, under a key that the database does not have
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX tokens_by_tenant ON tokens (tenant, id);
