@@ -256,7 +256,13 @@ func printLocalPlan(p *printer, plan []planned) {
 }
 
 // note tells a person something that a program need not know.
-func (a *app) note(format string, args ...any) {
+func (a *app) note(format string, args ...any) { a.noteAll(nil, format, args...) }
+
+// noteAll is note with a line for each detail.
+func (a *app) noteAll(details []string, format string, args ...any) {
 	p := a.errors()
 	p.printf("%s %s\n", p.paint(styleYellow, "llm-config:"), clean(failf(format, args...).what))
+	for _, detail := range details {
+		p.printf("  %s\n", clean(detail))
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os/exec"
+	"strings"
 	"syscall"
 	"time"
 
@@ -28,7 +29,8 @@ document is one variable that holds its JSON, named after its path.
 
 Variables that you have set yourself stay, unless --override. Names that steer
 loaders, shells and interpreters (PATH, LD_PRELOAD, NODE_OPTIONS, …) are refused,
-unless --allow-env permits them one by one. docs/run.md has all the rules.
+unless --allow-env permits them one by one. The command does not get
+LLM_CONFIG_TOKEN, unless --keep-token. docs/run.md has all the rules.
 
 The command takes the place of this program, so signals and its exit status are
 its own. With --restart-on-change this program stays, forwards signals, and starts
@@ -42,6 +44,7 @@ the command anew when the variables change: SIGTERM, and SIGKILL after --grace.`
 	c.Flags().BoolVar(&r.override, "override", false, "let documents win over variables that are set")
 	c.Flags().StringArrayVar(&r.rules.allowed, "allow-env", nil, "permit the steering variable `NAME`; may be given again")
 	c.Flags().BoolVar(&r.rules.keepReferences, "keep-references", false, "pass references to secrets on as text")
+	c.Flags().BoolVar(&r.keepToken, "keep-token", false, "leave "+envToken+" to the command, which otherwise does not get it")
 	restart := c.Flags().Bool("restart-on-change", false, "start the command anew when the variables change")
 	c.Flags().DurationVar(&r.grace, "grace", 10*time.Second, "with --restart-on-change, how long the command may take to end")
 	c.RunE = func(c *cobra.Command, _ []string) (err error) {
@@ -71,15 +74,16 @@ the command anew when the variables change: SIGTERM, and SIGKILL after --grace.`
 
 // running is one `run` on its way.
 type running struct {
-	app      *app
-	scope    *scope
-	from     *client.Client
-	rules    environRules
-	override bool
-	grace    time.Duration
-	paths    []string
-	command  []string
-	file     string // of the command
+	app       *app
+	scope     *scope
+	from      *client.Client
+	rules     environRules
+	override  bool
+	keepToken bool
+	grace     time.Duration
+	paths     []string
+	command   []string
+	file      string // of the command
 }
 
 // split tells the paths from the command at the dashes.
@@ -128,7 +132,11 @@ func (r *running) load(ctx context.Context, least int64) (set []variable, revisi
 }
 
 func (r *running) environ(set []variable) []string {
-	return mergeEnviron(r.app.environ(), set, r.override)
+	own := r.app.environ()
+	if !r.keepToken {
+		own = keep(own, func(entry string) bool { return !strings.HasPrefix(entry, envToken+"=") })
+	}
+	return mergeEnviron(own, set, r.override)
 }
 
 // lookCommand finds a command on the caller's PATH. The documents have no say.

@@ -140,7 +140,8 @@ func (r *running) follow(ctx context.Context, after int64) <-chan []variable {
 			case ctx.Err() != nil:
 				return
 			case err != nil:
-				r.app.note("%v; %s goes on as it is", asFailure(err), r.command[0])
+				f := asFailure(err)
+				r.app.noteAll(f.details, "%v; %s goes on as it is", f, r.command[0])
 				if !isPermanent(err) {
 					again = time.After(reloadAfter)
 				}
