@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/llm-devops/llm-config-manager/api"
 )
@@ -187,6 +189,7 @@ func newSession(t *testing.T, w *wire) *session {
 		stdin: &bytes.Buffer{}, stdout: &s.out, stderr: &s.err,
 		getenv:  func(name string) string { return s.env[name] },
 		environ: func() []string { return []string{"PATH=/usr/bin:/bin"} },
+		pause:   func(context.Context, time.Duration) error { return nil },
 	}
 	return s
 }

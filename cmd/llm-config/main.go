@@ -7,6 +7,7 @@ import (
 	"context"
 	"io"
 	"os"
+	"time"
 )
 
 func main() {
@@ -17,6 +18,7 @@ func main() {
 		getenv:      os.Getenv,
 		environ:     os.Environ,
 		interactive: isTerminal(os.Stdin) && isTerminal(os.Stderr),
+		pause:       pause,
 	}
 	os.Exit(a.execute(context.Background(), os.Args[1:]))
 }
@@ -30,6 +32,17 @@ type app struct {
 	getenv      func(string) string
 	environ     func() []string
 	interactive bool // a person can be asked
+	pause       func(context.Context, time.Duration) error
+}
+
+// pause waits, unless the context ends first.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
 }
 
 // execute runs one command line and returns the code to exit with.

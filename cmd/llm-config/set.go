@@ -2,14 +2,18 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"math/rand/v2"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/llm-devops/llm-config-manager/api"
 	"github.com/llm-devops/llm-config-manager/client"
+	"github.com/llm-devops/llm-config-manager/internal/canon"
 	"github.com/llm-devops/llm-config-manager/internal/config"
 )
 
@@ -58,6 +62,9 @@ func (w *writer) write(ctx context.Context, to *client.Client, path string, docu
 	if err != nil {
 		return err
 	}
+	if !document.Exists() && len(result.Edits) == 0 {
+		return failf("there is nothing at %s in %s itself", path, w.environment).hint("`llm-config ls` lists what there is, and the layers it is made of")
+	}
 	return w.out.showChange(result)
 }
 
@@ -67,7 +74,8 @@ func newSetCommand(a *app) *cobra.Command {
 change: either every value is set or none.
 
 A key is names joined by dots: a.b.c, with \. for a dot in a name; below an array
-a name is an index. A value that is JSON is JSON, and anything else is text.
+a name is an index. A value that is JSON is JSON, and anything else is text, unless
+it begins like JSON, with { [ or ", and is none.
 KEY=@FILE takes the value from a file, byte for byte when it is text; text that
 begins with @ is given in JSON quotes, KEY='"@home"'. KEY=null writes a removal
 mark, which hides what the environment inherits; unset takes an entry away.
@@ -104,6 +112,9 @@ there shows again; to hide that, write a removal mark with set KEY=null.`,
 	c.RunE = func(c *cobra.Command, args []string) error {
 		keys := make([]config.Key, len(args)-1)
 		for i, text := range args[1:] {
+			if err := notAPointer(text, ""); err != nil {
+				return err
+			}
 			var err error
 			if keys[i], err = config.ParseKey(text); err != nil {
 				return inArgument(text, err)
@@ -128,7 +139,11 @@ there shows again; to hide that, write a removal mark with set KEY=null.`,
 }
 
 // maxTries bounds how often update begins anew because others write as well.
-const maxTries = 5
+const maxTries = 20
+
+// maxPause is the most that is waited after the first try; after the nth, n
+// times as much.
+const maxPause = 10 * time.Millisecond
 
 // update changes a layer by reading, editing and writing it on the condition
 // that it is still what was read.
@@ -145,14 +160,41 @@ func (w *writer) update(ctx context.Context, c *cobra.Command, path string, edit
 		if given := w.version(c); given != nil {
 			version = *given
 		}
-		if layer, err = edit(layer); err != nil {
+		after, err := edit(layer)
+		if err != nil {
 			return err
 		}
-		err = w.write(ctx, to, path, layer, &version)
-		if !errors.Is(err, client.ErrPreconditionFailed) || w.version(c) != nil || try == maxTries {
+		err = w.write(ctx, to, path, after, &version)
+		switch {
+		case err == nil:
+			w.showDifferences(layer, after)
+			return nil
+		case !errors.Is(err, client.ErrPreconditionFailed) || w.version(c) != nil:
+			return err
+		case try == maxTries:
+			return failf("others wrote %s each of the %d times that it was tried, so nothing was written", layerKey{w.environment, path}, maxTries).
+				hint("try again when less is being written there")
+		}
+		if err := w.app.pause(ctx, rand.N(time.Duration(try)*maxPause)); err != nil {
 			return err
 		}
 	}
+}
+
+// showDifferences prints what a write changed in a layer, so that a mistyped
+// key is seen. A dry run has shown it.
+func (w *writer) showDifferences(before, after config.Document) {
+	if w.dryRun || w.out.format != asTable {
+		return
+	}
+	if !before.Exists() {
+		before = config.NewDocument(map[string]any{})
+	}
+	var all []api.Difference
+	for _, d := range config.Diff(before, after) {
+		all = append(all, api.Difference{Op: string(d.Op), Pointer: d.Pointer, From: canon.Append(nil, d.From), To: canon.Append(nil, d.To)})
+	}
+	printDifferences(w.app.printer(), all)
 }
 
 // readLayer reads a layer as it is now; an absent one has version 0.
@@ -181,6 +223,9 @@ func parseAssignments(args []string) ([]assignment, error) {
 		if !ok {
 			return nil, failf("%q is not KEY=VALUE", arg).hint("write it like requests_per_minute=600")
 		}
+		if err := notAPointer(text, "="+value); err != nil {
+			return nil, err
+		}
 		var err error
 		if assignments[i].key, err = config.ParseKey(text); err != nil {
 			return nil, inArgument(text, err)
@@ -193,6 +238,19 @@ func parseAssignments(args []string) ([]assignment, error) {
 		}
 	}
 	return assignments, nil
+}
+
+// notAPointer keeps a JSON pointer from becoming a name that begins with a slash.
+func notAPointer(key, rest string) error {
+	pointer, err := config.ParsePointer(key)
+	if err != nil || !strings.HasPrefix(key, "/") {
+		return nil
+	}
+	names := pointer.Tokens()
+	for i, name := range names {
+		names[i] = strings.ReplaceAll(name, ".", `\.`)
+	}
+	return failf("%s is a JSON pointer, and a key is names joined by dots", key).hint("write it like %s", strings.Join(names, ".")+rest)
 }
 
 // overlapping finds a key that is this one, above it or below it.
@@ -212,7 +270,7 @@ func overlapping(assignments []assignment, key config.Key) (config.Key, bool) {
 func parseValue(text string) (any, error) {
 	name, fromFile := strings.CutPrefix(text, "@")
 	if !fromFile {
-		return config.ParseValue(text)
+		return typedValue(text)
 	}
 	file, err := os.Open(name)
 	if err != nil {
@@ -224,6 +282,17 @@ func parseValue(text string) (any, error) {
 		return nil, err
 	}
 	return config.ParseValue(string(content))
+}
+
+// typedValue refuses what looks like JSON and is none: it is a mistake more
+// often than text.
+func typedValue(text string) (any, error) {
+	value, err := config.ParseValue(text)
+	if _, isText := value.(string); err != nil || !isText || text == "" || !strings.Contains(`{["`, text[:1]) || json.Valid([]byte(text)) {
+		return value, err
+	}
+	return nil, failf("%s begins like JSON and is none", shorten(text, maxCell)).
+		hint(`quote names and strings for JSON and the whole for the shell, as in KEY='{"a":"b"}'; text goes in JSON quotes, KEY='"[text"'`)
 }
 
 // inArgument says which argument an error is about.
