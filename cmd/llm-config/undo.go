@@ -1,11 +1,14 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/llm-devops/llm-config-manager/api"
+	"github.com/llm-devops/llm-config-manager/client"
 )
 
 func newRollbackCommand(a *app) *cobra.Command {
@@ -38,9 +41,26 @@ undone like any other. Values that are inherited stay as they are, and are noted
 		if err != nil {
 			return err
 		}
+		if len(result.Edits) == 0 && in.Path != "" {
+			if err := hasHistory(c.Context(), to, s.environment, in.Path); err != nil {
+				return err
+			}
+		}
 		return out.showChange(result)
 	}
 	return c
+}
+
+// hasHistory tells a layer that is as it was from one that never was.
+func hasHistory(ctx context.Context, from *client.Client, environment, path string) error {
+	history, err := from.History(ctx, environment, path, client.HistoryQuery{Page: client.Page{Limit: 1}})
+	if err != nil && !errors.Is(err, client.ErrNotFound) {
+		return err
+	}
+	if err != nil || len(history.Entries) == 0 {
+		return failf("there is nothing at %s in %s itself, and never was", path, environment).hint("`llm-config ls` lists what there is, and the layers it is made of")
+	}
+	return nil
 }
 
 func newRevertCommand(a *app) *cobra.Command {
