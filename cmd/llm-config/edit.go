@@ -55,6 +55,7 @@ type editing struct {
 
 	layer   config.Document // as it was read
 	version int64
+	onTop   bool // the text stands on top of what somebody else wrote: saved as it is, it is written
 	file    string
 }
 
@@ -115,7 +116,8 @@ func (e *editing) opened() ([]byte, error) {
 }
 
 // ask opens the editor on a text with a comment above it, and returns what was
-// saved below the comment. The same text saved again means: leave it.
+// saved below the comment. The same text saved again means: leave it, unless it
+// would replace what somebody else wrote.
 func (e *editing) ask(ctx context.Context, comment string, text []byte) ([]byte, error) {
 	if err := os.WriteFile(e.file, append([]byte(commented(comment)), text...), 0o600); err != nil {
 		return nil, err
@@ -128,7 +130,7 @@ func (e *editing) ask(ctx context.Context, comment string, text []byte) ([]byte,
 		return nil, err
 	}
 	saved = withoutComment(saved)
-	if len(bytes.TrimSpace(saved)) == 0 || bytes.Equal(saved, text) {
+	if len(bytes.TrimSpace(saved)) == 0 || bytes.Equal(saved, text) && !e.onTop {
 		return nil, e.leave(text)
 	}
 	return saved, nil
@@ -158,6 +160,7 @@ func (e *editing) write(ctx context.Context, text []byte) (*api.ChangeResult, er
 // with what comment.
 func (e *editing) again(ctx context.Context, err error) (comment string, _ error) {
 	f := asFailure(err)
+	e.onTop = false
 	switch {
 	case errors.Is(err, client.ErrPreconditionFailed):
 		return e.moved(ctx)
@@ -192,6 +195,7 @@ func (e *editing) moved(ctx context.Context) (comment string, _ error) {
 	if !e.app.interactive || !e.app.confirm(f.what+". Open your text again on the new version?", true) {
 		return "", e.kept(f)
 	}
+	e.onTop = true
 	lines := []string{f.what + ", by this:"}
 	for _, d := range config.Diff(before, e.layer) {
 		from, to := string(canon.Append(nil, d.From)), string(canon.Append(nil, d.To))
@@ -203,7 +207,7 @@ func (e *editing) moved(ctx context.Context) (comment string, _ error) {
 		}
 		lines = append(lines, fmt.Sprintf("  %s: %s → %s", cmp.Or(d.Pointer, "(document)"), from, to))
 	}
-	return strings.Join(append(lines, "What you save replaces it all."), "\n"), nil
+	return strings.Join(append(lines, "What you save replaces it all, also when you save it as it is. Empty it to leave it."), "\n"), nil
 }
 
 // kept adds where the person's text is.

@@ -206,3 +206,23 @@ func TestEditOpensAgainOnTheNewVersion(t *testing.T) {
 	}
 	keptFile(t, s)
 }
+
+func TestEditWritesTheSameTextOnTopOfTheNewVersion(t *testing.T) {
+	w := newWire(t)
+	w.set(limits, `{"a":"x"}`)
+	s := newSession(t, w)
+	s.interactive, s.stdin = true, typed(t, "y\n")
+	editor(t, s, `echo 'a: mine' > "$1"`, ":")
+	once := true
+	w.onPut = func(string) {
+		if once {
+			once = false
+			w.set(limits, `{"a":"theirs"}`)
+		}
+	}
+	s.run(t, exitDone, "edit", limits.path)
+	if got := w.layer(limits); got != `{"a":"mine"}` {
+		t.Errorf("layer %s", got)
+	}
+	keptFile(t, s)
+}
