@@ -97,6 +97,11 @@ func asFailure(err error) *failure {
 	case errors.As(err, &file):
 		return prefixed(err, file, failf("cannot %s %s: %v", file.Op, file.Path, file.Err))
 	}
+	if lines := strings.Split(err.Error(), "\n"); len(lines) > 1 { // of errors.Join
+		f := failf("%d things are wrong", len(lines))
+		f.details = lines
+		return f
+	}
 	return failf("%v", err)
 }
 
@@ -109,7 +114,7 @@ func prefixed(err, inner error, f *failure) *failure {
 }
 
 func problemFailure(p *api.Problem) *failure {
-	f := &failure{what: p.Detail, where: p.Pointer, next: p.Next}
+	f := &failure{what: p.Detail, where: flagOf(p.Pointer), next: p.Next}
 	if f.what == "" {
 		f.what = string(p.Code)
 	}
@@ -123,6 +128,21 @@ func problemFailure(p *api.Problem) *failure {
 		f.details = append(f.details, violationLine(v.Environment, v.Path, v.Pointer, v.Message))
 	}
 	return f
+}
+
+// flagOf is what a person gave where a problem names a parameter of the API.
+func flagOf(pointer string) string {
+	switch pointer {
+	case "at", "from", "to", "glob", "prefix":
+		return "--" + pointer
+	case "path", "paths", "revision":
+		return strings.ToUpper(pointer)
+	case "environment":
+		return "--env"
+	case "tenant":
+		return "--tenant"
+	}
+	return pointer
 }
 
 func refusalFailure(e *config.Error) *failure {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"runtime"
 	"slices"
 	"strings"
 
@@ -29,6 +30,8 @@ Exit status: 0 done, 1 failed, 2 there is a difference (diff, dry runs).`,
 		`  llm-config serve --dev
   llm-config set -e base gateway/limits requests_per_minute=600
   llm-config get -e production gateway/limits`)
+	root.Version = buildVersion()
+	root.SetVersionTemplate(versionLine(root.Version, runtime.Version()))
 	root.SilenceErrors = true
 	root.SilenceUsage = true
 	root.SetFlagErrorFunc(flagError)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"runtime"
 	"runtime/debug"
 
@@ -51,10 +52,14 @@ func newVersionCommand(a *app) *cobra.Command {
 			return err
 		}
 		return out.show(view{data: version, values: []string{version.Version}, people: func(p *printer) {
-			p.printf("llm-config %s (%s)\n", version.Version, version.Go)
+			p.printf("%s", versionLine(version.Version, version.Go))
 		}})
 	}
 	return c
+}
+
+func versionLine(version, goVersion string) string {
+	return fmt.Sprintf("llm-config %s (%s)\n", version, goVersion)
 }
 
 // buildVersion is what the build says of itself.

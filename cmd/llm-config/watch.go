@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"iter"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -54,18 +55,32 @@ func (o *output) follow(ctx context.Context, from *client.Client, environment st
 	if o.format == asTable {
 		o.app.note("watching %s from revision %d on; Ctrl-C ends it", strings.TrimSuffix(environment+":"+query.Prefix, ":"), page.Revision)
 	}
-	for event, err := range from.Watch(ctx, environment, query) {
-		if err == nil {
+	if err := o.events(from.Watch(ctx, environment, query)); err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
+// events prints what happens, and once for each outage that there is one.
+func (o *output) events(all iter.Seq2[client.Event, error]) error {
+	told := false // that the connection is lost
+	for event, err := range all {
+		switch {
+		case err == nil:
+			told = false
 			err = o.event(event)
-		} else if !final(err) {
-			o.app.note("%v; trying again", err)
+		case !final(err):
+			if !told {
+				o.app.note("%v; trying again", err)
+			}
+			told = true
 			continue
 		}
 		if err != nil {
 			return err
 		}
 	}
-	return ctx.Err()
+	return nil
 }
 
 // final says that trying again will not help: the server understood and said no.

@@ -3,9 +3,13 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"strings"
 	"testing"
+
+	"github.com/llm-devops/llm-config-manager/api"
+	"github.com/llm-devops/llm-config-manager/client"
 )
 
 func TestWatchPrintsChangesAsTheyHappen(t *testing.T) {
@@ -42,5 +46,22 @@ func TestWatchRefusesAtOnce(t *testing.T) {
 	s.run(t, exitFailed, "watch")
 	if !strings.Contains(s.err.String(), "there is no environment") {
 		t.Errorf("printed %q", s.err.String())
+	}
+}
+
+func TestWatchTellsAnOutageOnce(t *testing.T) {
+	s := newSession(t, newWire(t))
+	o := &output{app: s.app, format: asTable}
+	lost := errors.New("connection refused")
+	err := o.events(func(yield func(client.Event, error) bool) {
+		progress := client.Event{Kind: api.EventProgress}
+		for _, err := range []error{lost, lost, lost, nil, lost, lost} {
+			if !yield(progress, err) {
+				return
+			}
+		}
+	})
+	if told := strings.Count(s.err.String(), "connection refused; trying again\n"); err != nil || told != 2 {
+		t.Errorf("%v; two outages were told %d times:\n%s", err, told, &s.err)
 	}
 }
