@@ -41,12 +41,44 @@ func (s *scope) completePaths(c *cobra.Command, args []string, typed string) ([]
 	return paths, cobra.ShellCompDirectiveNoFileComp
 }
 
-// completeEnvironments completes flags that name an environment.
-func (s *scope) completeEnvironments(c *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	if err := s.resolve(c, s.needs[:1]); err != nil { // the tenant alone
+// ofTenant is a client of which the tenant alone must be known.
+func (s *scope) ofTenant(c *cobra.Command) (*client.Client, error) {
+	if err := s.resolve(c, s.needs[:1]); err != nil {
+		return nil, err
+	}
+	return s.connect()
+}
+
+// completeTags completes what names a point in history.
+func (s *scope) completeTags(c *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	from, err := s.ofTenant(c)
+	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	from, err := s.connect()
+	list, err := from.Tags(c.Context(), client.Page{Limit: maxPage})
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	names := make([]cobra.Completion, len(list.Tags))
+	for i, tag := range list.Tags {
+		names[i] = tag.Name
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// onlyFirst completes the first argument and no further one.
+func onlyFirst(completions cobra.CompletionFunc) cobra.CompletionFunc {
+	return func(c *cobra.Command, args []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return completions(c, args, typed)
+	}
+}
+
+// completeEnvironments completes what names an environment.
+func (s *scope) completeEnvironments(c *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	from, err := s.ofTenant(c)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}

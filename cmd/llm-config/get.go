@@ -43,6 +43,7 @@ when, and what it shadows; what is long is cut in its table, and whole in -o jso
   llm-config get -e production gateway/limits --explain`)
 	g := &getter{scope: a.environmentFlags(c), out: a.outputFlag(c, documentFormats...)}
 	c.Flags().StringVar(&g.at, "at", "", "read the past: a revision, v3, a time or a tag")
+	complete(c, "at", g.completeTags)
 	c.Flags().BoolVar(&g.layer, "layer", false, "only what the environment itself says")
 	c.Flags().BoolVar(&g.explain, "explain", false, "say where each value comes from")
 	c.RunE = func(c *cobra.Command, args []string) error {

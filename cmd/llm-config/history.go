@@ -79,6 +79,8 @@ change of the document did. It exits 2 when there is a difference.`,
 	var query client.DiffQuery
 	c.Flags().StringVar(&query.From, "from", "", "the `POINT` before")
 	c.Flags().StringVar(&query.To, "to", "", "the `POINT` after (default now)")
+	complete(c, "from", s.completeTags)
+	complete(c, "to", s.completeTags)
 	c.Flags().BoolVar(&query.Layer, "layer", false, "compare what the environments themselves say")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		from, err := s.client(c)

@@ -27,6 +27,7 @@ func newLayerGetCommand(a *app) *cobra.Command {
   llm-config layer get -e production gateway/limits --at v3`)
 	g := &getter{scope: a.environmentFlags(c), out: a.outputFlag(c, documentFormats...), layer: true}
 	c.Flags().StringVar(&g.at, "at", "", "read the past: a revision, v3, a time or a tag")
+	complete(c, "at", g.completeTags)
 	c.RunE = func(c *cobra.Command, args []string) error { return g.run(c, args[0]) }
 	return c
 }

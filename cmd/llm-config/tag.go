@@ -104,6 +104,7 @@ func newTagDeleteCommand(a *app) *cobra.Command {
 	c.Aliases = []string{"rm"}
 	s, out := a.tenantFlags(c), a.outputFlag(c, changeFormats...)
 	message := a.messageFlag(c)
+	c.ValidArgsFunction = onlyFirst(s.completeTags)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		to, err := s.client(c)
 		if err != nil {

@@ -24,6 +24,7 @@ undone like any other. Values that are inherited stay as they are, and are noted
 	message := a.messageFlag(c)
 	var in api.Rollback
 	c.Flags().StringVar(&in.To, "to", "", "the `POINT` to return to (required)")
+	complete(c, "to", s.completeTags)
 	c.Flags().BoolVar(&in.DryRun, "dry-run", false, "show what would happen, and exit 2 if anything would")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if in.To == "" {
@@ -108,6 +109,9 @@ listed, by the plan (--dry-run) too, with the rollback that brings it back.`,
 	c.Flags().StringVar(&in.To, "to", "", "the target `ENVIRONMENT` (required)")
 	c.Flags().BoolVar(&in.All, "all", false, "every path at which the source says something")
 	c.Flags().StringVar(&in.At, "at", "", "the source as it was at this `POINT`")
+	complete(c, "from", s.completeEnvironments)
+	complete(c, "to", s.completeEnvironments)
+	complete(c, "at", s.completeTags)
 	c.Flags().BoolVar(&in.Prune, "prune", false, "also delete the target's layers where the source says nothing")
 	c.Flags().BoolVar(&in.DryRun, "dry-run", false, "show what would happen, and exit 2 if anything would")
 	c.RunE = func(c *cobra.Command, args []string) error {
