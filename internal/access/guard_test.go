@@ -171,7 +171,7 @@ func TestEveryActionIsInTheSheet(t *testing.T) {
 			t.Errorf("%s (%s) is in no sheet of this test", spec.Names[0], a)
 		}
 		noun, verb, ok := strings.Cut(text, ".")
-		if !ok || strings.ToLower(strings.ReplaceAll(noun, "-", "")+verb) != strings.ToLower(spec.Names[0].Name) {
+		if !ok || !strings.EqualFold(strings.ReplaceAll(noun, "-", "")+verb, spec.Names[0].Name) {
 			t.Errorf("%s is written %q", spec.Names[0], text)
 		}
 		guard := new(access.Guard)

@@ -79,7 +79,7 @@ func appendQuoted(dst []byte, text string) []byte {
 	if !strings.ContainsFunc(text, isInvisible) {
 		return dst
 	}
-	quoted := []rune(string(dst[start:]))
+	quoted := string(dst[start:])
 	dst = dst[:start]
 	for _, r := range quoted {
 		if isInvisible(r) {

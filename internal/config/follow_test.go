@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -182,8 +183,8 @@ func TestResolveIsWhatFollowingEachReferenceGives(t *testing.T) {
 // checkUnresolved checks a refusal: it is where a reference stands.
 func checkUnresolved(t rapid.TB, doc Document, err error) {
 	t.Helper()
-	e, ok := err.(*Error)
-	if !ok || e.Kind != KindInvalidReference {
+	var e *Error
+	if !errors.As(err, &e) || e.Kind != KindInvalidReference {
 		t.Fatalf("it should not resolve: %v", err)
 	}
 	checkReferring(t, doc, e.Pointer)

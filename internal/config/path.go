@@ -90,7 +90,7 @@ func ParsePrefix(text string) (Prefix, error) {
 		return Prefix{}, nil
 	}
 	p, err := ParsePath(trimmed)
-	return Prefix{p.text}, err
+	return Prefix(p), err
 }
 
 func (p Prefix) String() string { return p.text }

@@ -53,8 +53,9 @@ func (p Pointer) Append(token string) Pointer {
 
 // Lookup finds what p points to below root.
 func (p Pointer) Lookup(root any) (any, bool) {
-	v, found := root, true
+	v := root
 	for _, token := range p.tokens {
+		var found bool
 		if v, found = member(v, token); !found {
 			return nil, false
 		}

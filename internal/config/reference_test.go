@@ -13,8 +13,8 @@ import (
 func sketch(pieces []piece) string {
 	var all []string
 	for _, p := range pieces {
-		switch r := p.reference; {
-		case r.Kind == "":
+		switch r := p.reference; r.Kind {
+		case "":
 			all = append(all, fmt.Sprintf("%q", p.text))
 		default:
 			all = append(all, fmt.Sprintf("%s(%s %s)", r.Kind, r.Path, r.Fragment))

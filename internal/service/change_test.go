@@ -177,7 +177,7 @@ func TestBoundsOfAChange(t *testing.T) {
 func TestBoundsOfDocuments(t *testing.T) {
 	a := newTenant(t)
 	a.limits.Store(&service.Limits{Document: 100})
-	fits, half := fmt.Sprintf(`{"a":"%s"}`, strings.Repeat("x", 92)), fmt.Sprintf(`{"b":"%s"}`, strings.Repeat("x", 50))
+	fits, half := `{"a":"`+strings.Repeat("x", 92)+`"}`, `{"b":"`+strings.Repeat("x", 50)+`"}`
 	tooLarge := func(edits ...service.Edit) *config.Error {
 		t.Helper()
 		e := a.refused(config.KindTooLarge, edits...)

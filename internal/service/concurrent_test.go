@@ -137,7 +137,8 @@ type follower struct {
 
 func (f *follower) follow(a *actor) {
 	f.numbers = map[config.Path]float64{}
-	for !f.watch(a) {
+	for done := false; !done; {
+		done = f.watch(a)
 	}
 }
 
@@ -213,7 +214,7 @@ func skews(a *actor, round string) map[string]skew {
 	at := func(name string) string { return name + "/" + round }
 	refer := func(name string) string { return `{"r":"${config:` + at(name) + `#/x}"}` }
 	target := a.put("base", at("target"), `{"x":1}`)
-	half := func(name string) string { return fmt.Sprintf(`{"%s":"%060d"}`, name, 0) }
+	half := func(name string) string { return `{"` + name + `":"` + strings.Repeat("0", 60) + `"}` }
 	return map[string]skew{
 		"a target goes, a reference comes": {
 			[]service.Edit{target}, edits(a.del("base", at("target"))), edits(a.put("base", at("referrer"), refer("target"))),

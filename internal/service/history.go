@@ -46,7 +46,7 @@ func (s *Service) History(ctx context.Context, who Caller, tenant, environment s
 	if len(rows) == 0 && page.Cursor == "" {
 		missing := config.Errorf(config.KindNotFound, "there never was a layer %s in %s", path, environment)
 		if !effective {
-			missing.Hint("`llm-config history --effective` shows what it inherits")
+			missing = missing.Hint("`llm-config history --effective` shows what it inherits")
 		}
 		return History{}, missing
 	}

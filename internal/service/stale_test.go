@@ -57,7 +57,8 @@ func hammer(t *testing.T, readers int, read func() bool, work func()) {
 	var done atomic.Bool
 	for range readers {
 		wait.Go(func() {
-			for !done.Load() && read() {
+			for again := true; again && !done.Load(); {
+				again = read()
 			}
 		})
 	}

@@ -88,7 +88,7 @@ func (s *Service) founding(ctx context.Context, who Caller, tenant config.Tenant
 		Audit:     s.record(who, "tenant.create", access.TenantManage, resourceName(access.Resource{Tenant: tenant.ID})),
 	}
 	for i, name := range config.FirstEnvironments {
-		e := config.Environment{ID: config.EnvironmentID(i + 1), Name: name, Parent: 1, Version: 1} //nolint:gosec // five of them
+		e := config.Environment{ID: config.EnvironmentID(i + 1), Name: name, Parent: 1, Version: 1}
 		if name == config.BaseEnvironment {
 			e.Parent = 0
 		}

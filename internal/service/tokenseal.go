@@ -56,8 +56,8 @@ func tokenMAC(ctx context.Context, keyring *seal.Keyring, t store.Token) ([32]by
 			b = append(b, 0)
 		}
 	}
-	b = binary.BigEndian.AppendUint64(b, uint64(t.Created.UnixNano())) //nolint:gosec // bits, not a number
-	b = binary.BigEndian.AppendUint64(b, uint64(t.Expires.UnixNano())) //nolint:gosec // as above
+	b = binary.BigEndian.AppendUint64(b, uint64(t.Created.UnixNano()))
+	b = binary.BigEndian.AppendUint64(b, uint64(t.Expires.UnixNano()))
 	return keyring.MAC(ctx, t.Tenant, "token", b)
 }
 

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("rapid.checks", soakOr("400", "6")); err != nil {
 		panic(err)
 	}
-	os.Exit(m.Run()) //nolint:forbidigo // this is how a TestMain ends
+	os.Exit(m.Run())
 }
 
 // soakOr is how much of something there is: much in a soak, else little.
