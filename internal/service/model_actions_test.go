@@ -1,6 +1,9 @@
 package service_test
 
 import (
+	"cmp"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -46,16 +49,16 @@ var (
 	modelName  = rapid.SampledFrom([]string{"a", "b", "c"})
 	modelRef   = rapid.SampledFrom([]string{"", "#/a", "#/b", "#/c", "#/b/a"})
 	modelValue = rapid.Custom(func(t *rapid.T) any {
-		switch rapid.IntRange(0, 9).Draw(t, "kind") {
+		switch rapid.IntRange(0, 12).Draw(t, "kind") {
 		case 0:
 			return nil
 		case 1:
 			return "text"
 		case 2:
 			return []any{1.0, nil}
-		case 3, 4:
+		case 3:
 			return "${config:" + rapid.SampledFrom(modelPaths).Draw(t, "path") + modelRef.Draw(t, "pointer") + "}"
-		case 5:
+		case 4:
 			return "at ${config:" + rapid.SampledFrom(modelPaths).Draw(t, "path") + "#/" + modelName.Draw(t, "name") + "}"
 		}
 		return float64(rapid.IntRange(0, 3).Draw(t, "number"))
@@ -162,6 +165,24 @@ func orEmpty(doc map[string]any) map[string]any {
 	return doc
 }
 
+// written draws the place of a layer that was written at least some times, if
+// there is any, and the name of its environment.
+func (tw *twin) written(t *rapid.T, times int) (env string, at slot) {
+	var slots []slot
+	for at, versions := range tw.history {
+		if len(versions) >= times && tw.now().has(at.env) {
+			slots = append(slots, at)
+		}
+	}
+	if len(slots) == 0 || rapid.IntRange(0, 5).Draw(t, "anywhere") == 0 {
+		env = modelEnv.Draw(t, "environment")
+		return env, slot{tw.now().named(env), rapid.SampledFrom(modelPaths).Draw(t, "path")}
+	}
+	slices.SortFunc(slots, func(a, b slot) int { return cmp.Or(a.env-b.env, strings.Compare(a.path, b.path)) })
+	at = rapid.SampledFrom(slots).Draw(t, "layer")
+	return tw.now().envs[at.env].name, at
+}
+
 // past draws a point in history and the revision that it means, 0 for none.
 func (tw *twin) past(t *rapid.T, at slot) (config.At, int) {
 	revision := rapid.IntRange(1, tw.newest()).Draw(t, "revision")
@@ -189,11 +210,11 @@ func (tw *twin) past(t *rapid.T, at slot) (config.At, int) {
 
 func (m *machine) rollback(t *rapid.T) {
 	tw := m.twin(t)
-	env := modelEnv.Draw(t, "environment")
+	env, of := tw.written(t, 1)
 	in := service.RollbackRequest{Environment: env}
-	id, where := tw.now().named(env), ""
+	id, where := of.env, ""
 	if rapid.Bool().Draw(t, "of a path") {
-		where = rapid.SampledFrom(modelPaths).Draw(t, "path")
+		where = of.path
 		in.Path = path(where)
 	}
 	at, revision := tw.past(t, slot{id, where})
@@ -241,10 +262,14 @@ func (m *machine) revert(t *rapid.T) {
 
 func (m *machine) promote(t *rapid.T) {
 	tw := m.twin(t)
-	in := service.PromoteRequest{From: modelEnv.Draw(t, "from"), To: modelEnv.Draw(t, "to"), Prune: rapid.Bool().Draw(t, "prune")}
+	env, of := tw.written(t, 1)
+	in := service.PromoteRequest{From: env, To: modelEnv.Draw(t, "to"), Prune: rapid.Bool().Draw(t, "prune")}
 	chosen := modelPaths
 	if in.All = rapid.Bool().Draw(t, "all"); !in.All {
-		chosen = rapid.SliceOfNDistinct(rapid.SampledFrom(modelPaths), 1, 2, rapid.ID[string]).Draw(t, "paths")
+		chosen = []string{of.path}
+		if more := rapid.SampledFrom(modelPaths).Draw(t, "path"); more != of.path {
+			chosen = append(chosen, more)
+		}
 		in.Paths = paths(chosen...)
 	}
 	then, revision := tw.now(), 0
@@ -320,8 +345,7 @@ func (m *machine) deleteEnvironment(t *rapid.T) {
 
 func (m *machine) destroy(t *rapid.T) {
 	tw := m.twin(t)
-	env, where := modelEnv.Draw(t, "environment"), rapid.SampledFrom(modelPaths).Draw(t, "path")
-	at := slot{tw.now().named(env), where}
+	env, at := tw.written(t, 2)
 	versions := tw.history[at]
 	version := rapid.IntRange(1, len(versions)+1).Draw(t, "version")
 	status := refusedStatus
@@ -335,7 +359,7 @@ func (m *machine) destroy(t *rapid.T) {
 			status = service.Committed
 		}
 	}
-	got, err := tw.actor.destroy(env, where, config.Version(version))
+	got, err := tw.actor.destroy(env, at.path, config.Version(version))
 	tw.agree(t, "destroy", status, got.Status, got.Revision, err)
 }
 
