@@ -25,7 +25,8 @@ type wire struct {
 	onPut    func(message string) // before a write is judged
 	onListed func()               // after a list was made, before it is answered
 
-	reads atomic.Int64 // documents and layers answered
+	conflicts int          // how many writes are answered by a conflict first
+	reads     atomic.Int64 // documents and layers answered
 
 	mu       sync.Mutex
 	revision int64
@@ -99,6 +100,10 @@ func (w *wire) put(rw http.ResponseWriter, r *http.Request) {
 	switch {
 	case bytes.Contains(document, []byte("refuse me")):
 		problem(rw, api.Problem{Code: api.CodeInvalidReference, Detail: "that refers to nothing", Pointer: "/a", Next: "create it first"})
+		return
+	case w.conflicts > 0:
+		w.conflicts--
+		problem(rw, api.Problem{Code: api.CodeConflict, Detail: "others were faster"})
 		return
 	case bytes.Contains(document, []byte("forbidden")):
 		problem(rw, api.Problem{Code: api.CodeForbidden, Detail: "you may not"})

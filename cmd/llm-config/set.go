@@ -169,7 +169,7 @@ func (w *writer) update(ctx context.Context, c *cobra.Command, path string, edit
 		case err == nil:
 			w.showDifferences(layer, after)
 			return nil
-		case !errors.Is(err, client.ErrPreconditionFailed) || w.version(c) != nil:
+		case !contended(err) || w.version(c) != nil:
 			return err
 		case try == maxTries:
 			return failf("others wrote %s each of the %d times that it was tried, so nothing was written", layerKey{w.environment, path}, maxTries).
@@ -179,6 +179,12 @@ func (w *writer) update(ctx context.Context, c *cobra.Command, path string, edit
 			return err
 		}
 	}
+}
+
+// contended says that others wrote meanwhile: this layer, or what the server
+// needed to judge the write.
+func contended(err error) bool {
+	return errors.Is(err, client.ErrPreconditionFailed) || errors.Is(err, client.ErrConflict)
 }
 
 // showDifferences prints what a write changed in a layer, so that a mistyped

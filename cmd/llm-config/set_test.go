@@ -22,6 +22,16 @@ func TestSetKeepsWhatSomebodyElseWroteMeanwhile(t *testing.T) {
 	}
 }
 
+func TestSetTriesAgainAfterAConflict(t *testing.T) {
+	w := newWire(t)
+	w.conflicts = 3
+	s := newSession(t, w)
+	s.run(t, exitDone, "set", limits.path, "burst=20")
+	if got, want := s.out.String(), "revision 2: staging:gateway/limits is version 1\n  + /burst  20\n"; got != want {
+		t.Errorf("printed %q, want %q", got, want)
+	}
+}
+
 func TestSetGivesUpInTheEnd(t *testing.T) {
 	for _, c := range []struct {
 		args  []string
