@@ -17,6 +17,9 @@ import (
 // one edit with their preconditions in headers.
 func (s *Server) writeLayer(w http.ResponseWriter, r *http.Request) {
 	format, err := acceptedFormat(r)
+	if err == nil {
+		format, err = queriedFormat(r, format)
+	}
 	if err != nil {
 		s.fail(w, r, err)
 		return

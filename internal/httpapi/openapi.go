@@ -57,6 +57,9 @@ func inEveryFormat(op *huma.Operation) {
 	for _, response := range op.Responses {
 		bodies = append(bodies, response.Content)
 	}
+	if !slices.ContainsFunc(op.Parameters, func(p *huma.Param) bool { return p.Name == "format" }) && op.OperationID != "watch" {
+		op.Parameters = append(op.Parameters, in("query", "format", "string", "json, yaml or toml; beats Accept"))
+	}
 	for _, content := range bodies {
 		for _, mediaType := range mediaTypes {
 			if asJSON := content[api.TypeJSON]; asJSON != nil && content[mediaType] == nil {

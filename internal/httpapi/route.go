@@ -87,6 +87,12 @@ func (a adapter) Handle(op *huma.Operation, handler func(huma.Context)) {
 		if err == nil {
 			_, err = parseQuery(r, repeatable(op)...)
 		}
+		if err == nil {
+			format, err = queriedFormat(r, format)
+		}
+		if err == nil && op.Method != http.MethodGet {
+			err = noPrecondition(r.Header)
+		}
 		if err == nil && op.RequestBody != nil {
 			err = a.s.bodyAsJSON(r)
 		}
@@ -121,6 +127,30 @@ type bufferedWriter struct {
 	body   bytes.Buffer
 	landed bool  // it answers a write, which is done whatever becomes of the answer
 	err    error // why there is no answer
+}
+
+// queriedFormat is the format that ?format= names, which beats what is accepted.
+// It is taken out of the query, because every route that answers a value has it.
+func queriedFormat(r *http.Request, accepted config.Format) (config.Format, error) {
+	query := r.URL.Query()
+	if !query.Has("format") {
+		return accepted, nil
+	}
+	format, err := parameter(config.ParseFormat(query.Get("format")))("format")
+	query.Del("format")
+	r.URL.RawQuery = query.Encode()
+	return format, err
+}
+
+// noPrecondition refuses what would be a promise that these routes do not keep.
+func noPrecondition(header http.Header) error {
+	for _, name := range []string{"If-Match", "If-None-Match"} {
+		if len(header.Values(name)) > 0 {
+			return config.Errorf(config.KindBadRequest, "this route takes no precondition in a header").At(name).
+				Hint("in a change, give each edit its if_version; layers take If-Match")
+		}
+	}
+	return nil
 }
 
 func bufferFor(w http.ResponseWriter, r *http.Request, format config.Format) *bufferedWriter {
