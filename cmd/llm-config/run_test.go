@@ -144,7 +144,7 @@ func TestRunRestartsOnChange(t *testing.T) {
 
 	w.set(limits, `{"list":[]}`) // cannot become variables
 	expect(t, r, "llm-config: these documents cannot become environment variables; --json gives each document as one variable; sh goes on as it is")
-	expect(t, r, "  gateway/limits#/list: an array has no form as a variable")
+	expect(t, r, "gateway/limits#/list: an array has no form as a variable")
 	w.set(layerKey{"staging", "other"}, `{"rpm":3}`) // does not concern us
 	w.set(limits, `{"rpm":2}`)                       // as it was
 	w.set(limits, `{"rpm":4}`)
