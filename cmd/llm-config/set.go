@@ -175,7 +175,7 @@ func (w *writer) update(ctx context.Context, c *cobra.Command, path string, edit
 			return failf("others wrote %s each of the %d times that it was tried, so nothing was written", layerKey{w.environment, path}, maxTries).
 				hint("try again when less is being written there")
 		}
-		if err := w.app.pause(ctx, rand.N(time.Duration(try)*maxPause)); err != nil {
+		if err := w.app.pause(ctx, rand.N(time.Duration(try)*maxPause)); err != nil { //nolint:gosec // spreading writers needs no secret
 			return err
 		}
 	}
@@ -248,9 +248,12 @@ func parseAssignments(args []string) ([]assignment, error) {
 
 // notAPointer keeps a JSON pointer from becoming a name that begins with a slash.
 func notAPointer(key, rest string) error {
-	pointer, err := config.ParsePointer(key)
-	if err != nil || !strings.HasPrefix(key, "/") {
+	if !strings.HasPrefix(key, "/") {
 		return nil
+	}
+	pointer, err := config.ParsePointer(key)
+	if err != nil {
+		return nil //nolint:nilerr // no pointer, so the key is judged as a key
 	}
 	names := pointer.Tokens()
 	for i, name := range names {
@@ -294,7 +297,7 @@ func parseValue(text string) (any, error) {
 // often than text.
 func typedValue(text string) (any, error) {
 	value, err := config.ParseValue(text)
-	if _, isText := value.(string); err != nil || !isText || text == "" || !strings.Contains(`{["`, text[:1]) || json.Valid([]byte(text)) {
+	if _, isText := value.(string); err != nil || !isText || text == "" || !strings.ContainsRune(`{["`, rune(text[0])) || json.Valid([]byte(text)) {
 		return value, err
 	}
 	return nil, failf("%s begins like JSON and is none", shorten(text, maxCell)).

@@ -272,9 +272,10 @@ func (m *machine) promote(t *rapid.T) {
 		}
 		in.Paths = paths(chosen...)
 	}
-	then, revision := tw.now(), 0
+	then := tw.now()
 	source := then.named(in.From)
 	if rapid.Bool().Draw(t, "of the past") {
+		var revision int
 		in.At, revision = tw.past(t, slot{})
 		then = tw.states[revision]
 		source = then.named(in.From)
