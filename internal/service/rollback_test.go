@@ -75,7 +75,18 @@ func TestRollbackSaysWhenTheBadValueIsInherited(t *testing.T) {
 	if result.Status != service.Unchanged || len(result.Notes) != 1 || !strings.Contains(result.Notes[0], "roll back base too") {
 		t.Errorf("%s with the notes %q", result.Status, result.Notes)
 	}
+	// Of the ancestors only the one that changed is named.
+	a.mustMove("team", "staging")
+	a.set("staging", "b", `{"s":1}`)
+	good = a.set("base", "b", `{"b":1}`)
+	a.set("staging", "b", `{"s":2}`)
+	result, err = a.rollback("team", "b", text(good))
+	must(t, err)
+	if len(result.Notes) != 1 || !strings.Contains(result.Notes[0], "it inherits from staging") {
+		t.Errorf("the notes are %q", result.Notes)
+	}
 	// Nothing is said where the environment hides what changed.
+	good = a.write(a.put("base", "a", `{"x":1,"y":1}`)).Revision
 	a.write(a.put("base", "a", `{"x":1,"y":666}`))
 	a.set("production", "a", `{"y":3}`)
 	same(t, "notes", 0, len(a.committed(a.rollback("production", "a", text(good))).Notes))

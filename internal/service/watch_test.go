@@ -177,18 +177,14 @@ func TestAWatchOfADeletedEnvironmentEnds(t *testing.T) {
 func TestPositionsThatCannotBeResumed(t *testing.T) {
 	a := newTenant(t)
 	a.set("base", "a", `{}`)
-	newest := a.revision()
-	for after, reason := range map[config.Revision]string{
-		newest + 1:      "the position is ahead of the server",
-		newest - 10_001: "the position is too old",
-	} {
-		w := a.resume("base", after)
+	for away, reason := range map[config.Revision]string{1: "the position is ahead of the server", -10_001: "the position is too old"} {
+		newest := a.revision()
+		w := a.resume("base", newest+away)
 		same(t, "told", []string{text(newest) + " reset: " + reason}, told(t, w))
-		a.set("base", "a", `{"after":`+text(after)+`}`)
+		a.set("base", "a", `{"away":`+text(away)+`}`)
 		same(t, "told afterwards", 1, len(told(t, w)))
-		newest = a.revision()
 	}
-	same(t, "as old as may be", 3, len(told(t, a.resume("base", newest-10_000))))
+	same(t, "as old as may be", 3, len(told(t, a.resume("base", a.revision()-10_000))))
 }
 
 // Who is far behind reads the log in parts.
