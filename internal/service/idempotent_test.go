@@ -258,6 +258,22 @@ func TestAFailedWriteIsNotKept(t *testing.T) {
 	}
 }
 
+// A kept answer opens only for whom it was kept.
+func TestAKeptAnswerIsItsPrincipalsAlone(t *testing.T) {
+	a := newTenant(t)
+	b := a.holder(a.issue(service.TokenRequest{Name: "other"}))
+	put := func(who service.Caller) (service.ChangeResult, error) {
+		return a.s.Change(t.Context(), keyed(who, "key", "r"), a.tenant, service.ChangeRequest{Edits: []service.Edit{a.put("base", "a", `{}`)}})
+	}
+	remove := a.engine.onCommit(func(w *store.Write) { w.Idempotent.Principal = b.who.Principal.ID }) // the store is not trusted
+	_, err := put(a.who)
+	must(t, err)
+	remove()
+	if result, err := put(b.who); err == nil {
+		t.Errorf("another's answer was given: %+v", result)
+	}
+}
+
 func TestTheSameKeyAtTheSameTime(t *testing.T) {
 	a := newTenant(t)
 	who := keyed(a.who, "key", "r")

@@ -229,7 +229,7 @@ func TestLog(t *testing.T) {
 func TestExplain(t *testing.T) {
 	a := newTenant(t)
 	a.set("base", "limits", `{"rpm":60}`)
-	one := a.set("base", "a", `{"x":1,"gone":1,"r":"${config:limits#/rpm}"}`)
+	one := a.set("base", "a", `{"x":1,"gone":1,"s":"plain","r":"${config:limits#/rpm}"}`)
 	two := a.set("production", "a", `{"x":2,"gone":null}`)
 	then := a.revision()
 	a.set("base", "limits", `{"rpm":61}`)
@@ -239,11 +239,12 @@ func TestExplain(t *testing.T) {
 		Explanation: config.Explanation{
 			Leaves: []config.Leaf{
 				{Pointer: "/r", Value: 61.0, Layer: 1, Shadows: []config.Said{}},
+				{Pointer: "/s", Value: "plain", Layer: 1, Shadows: []config.Said{}},
 				{Pointer: "/x", Value: 2.0, Layer: 0, Shadows: []config.Said{{Layer: 1, Value: 1.0}}},
 			},
 			Removals: []config.Removal{{Pointer: "/gone", Layer: 0, Removes: []config.Said{{Layer: 1, Value: 1.0}}}},
 		},
-		Environment: "production", Path: path("a"), Revision: a.revision(), Digest: doc(t, `{"r":61,"x":2}`).Digest(),
+		Environment: "production", Path: path("a"), Revision: a.revision(), Digest: doc(t, `{"r":61,"s":"plain","x":2}`).Digest(),
 		Layers: []service.Origin{
 			{Environment: "production", Version: 1, Revision: two, Author: "ann", Time: midnight, Message: "because"},
 			{Environment: "base", Version: 1, Revision: one, Author: "ann", Time: midnight, Message: "because"},

@@ -158,6 +158,13 @@ func TestAWatchOfWhatMovedIsReset(t *testing.T) {
 	same(t, "resumed", want[1], told(t, a.resume("team", begin))[1])
 }
 
+func TestAWatchThatResumesFromBeforeItsEnvironmentIsReset(t *testing.T) {
+	a := newTenant(t)
+	begin := a.set("base", "a", `{}`)
+	created := a.create("team").Revision
+	same(t, "told", []string{text(created) + " reset: the environments changed"}, told(t, a.resume("team", begin)))
+}
+
 func TestAWatchOfADeletedEnvironmentEnds(t *testing.T) {
 	a := newTenant(t)
 	a.create("team")
