@@ -28,6 +28,8 @@ const (
 	CodeTokenExpired         Code = "token_expired"          // the token is past its time
 	CodeTokenRevoked         Code = "token_revoked"          // the token was taken back
 	CodeForbidden            Code = "forbidden"              // known, and not allowed
+	CodeSecretUnavailable    Code = "secret_unavailable"     // a reference to a secret that is not there, or not for you
+	CodeWeakSecret           Code = "weak_secret"            // a value that could be guessed
 	CodeNotFound             Code = "not_found"              // absent, or in a tenant that is not yours
 	CodeMethodNotAllowed     Code = "method_not_allowed"     // the route exists, not with this method
 	CodeGone                 Code = "gone"                   // was there; destroyed or purged for good
@@ -66,6 +68,8 @@ var Statuses = map[Code]int{
 	CodeTokenExpired:         http.StatusUnauthorized,
 	CodeTokenRevoked:         http.StatusUnauthorized,
 	CodeForbidden:            http.StatusForbidden,
+	CodeSecretUnavailable:    http.StatusForbidden,
+	CodeWeakSecret:           http.StatusUnprocessableEntity,
 	CodeNotFound:             http.StatusNotFound,
 	CodeMethodNotAllowed:     http.StatusMethodNotAllowed,
 	CodeGone:                 http.StatusGone,

@@ -14,6 +14,7 @@ const (
 	HeaderIdempotent = "Idempotency-Key"      // on writes
 	HeaderReplayed   = "Idempotency-Replayed" // true on an answer given before
 	HeaderMessage    = "X-Config-Message"     // a write's message, where the body is the document; percent-encoded
+	HeaderSecrets    = "X-Config-Secrets"     // of a revealed document: path and version of each secret in it, as in "db/main 3, openai 7"
 )
 
 // Prefix of the native API.
@@ -47,6 +48,22 @@ const (
 	RouteDestroy       = RouteEnvironment + "/destroy/{path...}"
 	RouteBundle        = RouteEnvironment + "/bundle"
 	RouteWatch         = RouteEnvironment + "/watch"
+	RouteAcks          = RouteEnvironment + "/acks"
+	RouteSecrets       = RouteEnvironment + "/secrets"
+	RouteSecret        = RouteEnvironment + "/secrets/{path...}"
+	RouteSecretHistory = RouteEnvironment + "/secret-history/{path...}"
+	RouteSecretDiff    = RouteEnvironment + "/secret-diff/{path...}"
+	RouteSecretAdopt   = RouteEnvironment + "/secret-adoption/{path...}"
+	RouteSecretRotate  = RouteEnvironment + "/secret-rotate/{path...}"
+	RouteSecretActive  = RouteEnvironment + "/secret-activate/{path...}"
+	RouteSecretRevoke  = RouteEnvironment + "/secret-revoke/{path...}"
+	RouteSecretUndo    = RouteEnvironment + "/secret-undelete/{path...}"
+	RouteSecretDestroy = RouteEnvironment + "/secret-destroy/{path...}"
+	RouteKeys          = RouteTenant + "/keys"
+	RouteKeysRotate    = RouteTenant + "/keys/rotate"
+	RouteKeysRetire    = RouteTenant + "/keys/retire"
+	RouteMasterKeys    = Prefix + "/keys"
+	RouteMasterRotate  = Prefix + "/keys/rotate"
 	RouteChanges       = RouteTenant + "/changes"
 	RouteChange        = RouteTenant + "/changes/{revision}"
 	RouteRollback      = RouteTenant + "/rollback"
@@ -56,6 +73,8 @@ const (
 	RouteTag           = RouteTenant + "/tags/{tag}"
 	RouteTokens        = RouteTenant + "/tokens"
 	RouteToken         = RouteTenant + "/tokens/{id}"
+	RouteTokenRotate   = RouteTenant + "/tokens/{id}/rotate"
+	RouteServerRotate  = Prefix + "/tokens/{id}/rotate"
 	RouteLive          = "/health/live"
 	RouteReady         = "/health/ready"
 	RouteStartup       = "/health/startup"
@@ -89,4 +108,15 @@ func ParseLayerETag(tag string) (version int64, ok bool) {
 	}
 	version, err := strconv.ParseInt(digits, 10, 64)
 	return version, err == nil
+}
+
+// SecretETag is the entity tag of a secret's record.
+func SecretETag(record int64) string { return `"r` + strconv.FormatInt(record, 10) + `"` }
+
+// ParseSecretETag reads the record number that SecretETag wrote.
+func ParseSecretETag(tag string) (record int64, ok bool) {
+	if rest, found := strings.CutPrefix(tag, `"r`); found {
+		return ParseLayerETag(`"v` + rest)
+	}
+	return 0, false
 }

@@ -34,12 +34,14 @@ type TenantList struct {
 type Environment struct {
 	Name    string `json:"name"`
 	Parent  string `json:"parent,omitempty" doc:"Whose layers lie below; absent for a root"`
+	Isolate bool   `json:"isolate_secrets,omitempty" doc:"It inherits no secrets, though it inherits documents"`
 	Version int64  `json:"version"`
 }
 
 // EnvironmentInput creates an environment or gives it another parent.
 type EnvironmentInput struct {
 	Parent  *string `json:"parent,omitempty" doc:"Default base for a new environment; an empty string makes a root"`
+	Isolate *bool   `json:"isolate_secrets,omitempty" doc:"Inherit no secrets; left out, as it is"`
 	Message string  `json:"message,omitempty"`
 }
 
@@ -244,7 +246,7 @@ type LogList struct {
 type LogEntry struct {
 	Revision  int64             `json:"revision"`
 	Time      time.Time         `json:"time"`
-	Kind      string            `json:"kind" doc:"change, destroy, environment, tag, token or tenant"`
+	Kind      string            `json:"kind" doc:"change, destroy, environment, tag, token, tenant, secret or key"`
 	Author    string            `json:"author"`
 	Message   string            `json:"message,omitempty"`
 	Summary   string            `json:"summary,omitempty" doc:"What it was, for kinds other than change"`
@@ -377,6 +379,7 @@ type Bundle struct {
 	Revision    int64            `json:"revision"`
 	Digest      string           `json:"digest" doc:"Set digest of exactly what is in configs"`
 	Configs     []BundleDocument `json:"configs"`
+	Secrets     map[string]int64 `json:"secrets,omitempty" doc:"reveal: path and version of each secret in the documents"`
 	Errors      []BundleError    `json:"errors,omitempty" doc:"What may not or cannot be read"`
 }
 
@@ -404,9 +407,10 @@ const (
 // WatchEvent is one revision that changed something visible to the watcher. The
 // event's id is the revision.
 type WatchEvent struct {
-	Revision int64         `json:"revision"`
-	Time     time.Time     `json:"time"`
-	Changes  []WatchChange `json:"changes"`
+	Revision int64          `json:"revision"`
+	Time     time.Time      `json:"time"`
+	Changes  []WatchChange  `json:"changes"`
+	Secrets  []SecretNotice `json:"secrets,omitempty" doc:"Secrets that changed"`
 }
 
 // WatchChange is one effective document that changed in the watched environment.
@@ -414,6 +418,7 @@ type WatchChange struct {
 	Path     string          `json:"path"`
 	Digest   string          `json:"digest,omitempty" doc:"Absent when the document is no more"`
 	Cause    *LayerRef       `json:"cause,omitempty" doc:"The layer whose edit did it"`
+	Secret   *SecretRef      `json:"secret,omitempty" doc:"The secret that changed, which the document refers to; its digest is what it was"`
 	Document json.RawMessage `json:"document,omitempty" doc:"With include=data: the effective document at this revision"`
 }
 

@@ -9,10 +9,18 @@ type Action string
 
 // The actions. One that is missing from the table below is denied to everybody.
 const (
-	ConfigRead       Action = "config.read"    // documents, layers, history, diffs, changes, bundles, watches
-	ConfigWrite      Action = "config.write"   // layers, by whichever verb
-	ConfigDestroy    Action = "config.destroy" // make a layer's version unreadable for ever
-	SecretRefer      Action = "secret.refer"   // write a ${secret:…} reference
+	ConfigRead       Action = "config.read"     // documents, layers, history, diffs, changes, bundles, watches
+	ConfigWrite      Action = "config.write"    // layers, by whichever verb
+	ConfigDestroy    Action = "config.destroy"  // make a layer's version unreadable for ever
+	SecretRefer      Action = "secret.refer"    // write a ${secret:…} reference
+	SecretList       Action = "secret.list"     // that a secret exists, its metadata, versions, adoption; never a value
+	SecretRead       Action = "secret.read"     // the value of a secret
+	SecretWrite      Action = "secret.write"    // values, metadata, deleting and undeleting
+	SecretActivate   Action = "secret.activate" // which version counts: activate, rotate, revoke
+	SecretDestroy    Action = "secret.destroy"  // make a secret's version unreadable for ever
+	AckWrite         Action = "ack.write"       // say what one runs
+	KeyRead          Action = "key.read"        // versions, ages and use of a tenant's keys
+	KeyWrite         Action = "key.write"       // rotate and retire a tenant's keys
 	EnvironmentRead  Action = "environment.read"
 	EnvironmentWrite Action = "environment.write"
 	TagRead          Action = "tag.read"
@@ -26,6 +34,8 @@ const (
 	ServerTokenRead  Action = "server-token.read"
 	ServerTokenWrite Action = "server-token.write"
 	ServerAuditRead  Action = "server-audit.read"
+	ServerKeyRead    Action = "server-key.read"
+	ServerKeyWrite   Action = "server-key.write"
 	SettingsRead     Action = "settings.read"
 	SettingsWrite    Action = "settings.write"
 )
@@ -45,6 +55,14 @@ var scopes = map[Action]scope{
 	ConfigWrite:      ownTenant,
 	ConfigDestroy:    ownTenant,
 	SecretRefer:      ownTenant,
+	SecretList:       ownTenant,
+	SecretRead:       ownTenant,
+	SecretWrite:      ownTenant,
+	SecretActivate:   ownTenant,
+	SecretDestroy:    ownTenant,
+	AckWrite:         ownTenant,
+	KeyRead:          ownTenant,
+	KeyWrite:         ownTenant,
 	EnvironmentRead:  ownTenant,
 	EnvironmentWrite: ownTenant,
 	TagRead:          ownTenant,
@@ -57,6 +75,8 @@ var scopes = map[Action]scope{
 	ServerTokenRead:  theServer,
 	ServerTokenWrite: theServer,
 	ServerAuditRead:  theServer,
+	ServerKeyRead:    theServer,
+	ServerKeyWrite:   theServer,
 	SettingsRead:     theServer,
 	SettingsWrite:    theServer,
 }

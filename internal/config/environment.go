@@ -19,10 +19,11 @@ var FirstEnvironments = []string{BaseEnvironment, "development", "staging", "pro
 
 // Environment is where settings apply. Parent is zero for a root.
 type Environment struct {
-	ID      EnvironmentID
-	Name    string
-	Parent  EnvironmentID
-	Version Version
+	ID             EnvironmentID
+	Name           string
+	Parent         EnvironmentID
+	IsolateSecrets bool // it inherits no secrets, though it inherits documents
+	Version        Version
 }
 
 // Tree is a tenant's environments at one revision. It is immutable, and valid:

@@ -27,6 +27,8 @@ const (
 	KindTokenExpired         Kind = "token_expired"          // a token of ours past its time
 	KindTokenRevoked         Kind = "token_revoked"          // a token of ours that was taken back
 	KindForbidden            Kind = "forbidden"              // known, and not allowed
+	KindSecretUnavailable    Kind = "secret_unavailable"     // a reference to a secret that is not there, or not for the reader
+	KindWeakSecret           Kind = "weak_secret"            // a value that could be guessed
 	KindNotFound             Kind = "not_found"              // absent, or in a tenant that is not yours
 	KindGone                 Kind = "gone"                   // was there; destroyed or purged for good
 	KindTimeout              Kind = "timeout"                // the request body came too slowly

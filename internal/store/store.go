@@ -35,6 +35,9 @@ type Store interface {
 	Identities
 	Auditor
 	DataKeys
+	Secrets
+	Acks
+	Leases
 
 	// Ping answers nil while the database can be read and written.
 	Ping(ctx context.Context) error
@@ -142,6 +145,14 @@ type Auditor interface {
 	// AppendAudit adds records that belong to no mutation, their Time the
 	// engine's to fill in; durable when it returns.
 	AppendAudit(ctx context.Context, tenant config.TenantID, records ...audit.Record) error
+	// AppendAccess is AppendAudit for records of secret values that are about to
+	// leave. In the same transaction it keeps what is served to whom; what is
+	// kept already keeps its first time.
+	AppendAccess(ctx context.Context, tenant config.TenantID, served []Served, records ...audit.Record) error
+	// WasServed says whether AppendAccess kept this of the tenant.
+	WasServed(ctx context.Context, tenant config.TenantID, what Served) (bool, error)
+	// ForgetServed drops, for all tenants, what was first served before a time.
+	ForgetServed(ctx context.Context, before time.Time) error
 	// Audit must answer the chain's links after a sequence number, oldest first, at most limit.
 	Audit(ctx context.Context, tenant config.TenantID, after uint64, limit int) ([]audit.Link, error)
 }
@@ -156,25 +167,108 @@ type DataKeys interface {
 	// ReserveSeals counts n seals against an epoch before they are made and
 	// answers how many had been reserved before; an unknown epoch is KindNotFound.
 	ReserveSeals(ctx context.Context, tenant config.TenantID, epoch uint32, n int64) (int64, error)
+	// KeyVersions counts the data keys, those of secret values included, that
+	// each version of the tenant's key wraps.
+	KeyVersions(ctx context.Context, tenant config.TenantID) (map[uint32]int64, error)
+	// KeysBelow are at most limit data keys that a version of the tenant's key
+	// below the one named wraps.
+	KeysBelow(ctx context.Context, tenant config.TenantID, version uint32, limit int) ([]WrappedKey, error)
+	// Rewrap puts, in one transaction, each key in the place of what it was
+	// before. One that is not there any more, or not as it was, is passed over.
+	// It makes no revision.
+	Rewrap(ctx context.Context, tenant config.TenantID, keys []Rewrapped) error
+}
+
+// Secrets keeps, for each environment and path, one sealed record that is
+// replaced as a whole, and the sealed values of its versions. What is asked for
+// is what stands now: secrets have no part in revisions of the past.
+type Secrets interface {
+	// SecretsAt must answer the record of every environment at each path,
+	// deleted ones included, by path and environment.
+	SecretsAt(ctx context.Context, tenant config.TenantID, paths []config.Path) ([]Secret, error)
+	// ScanSecrets pages by path, bytewise, through the paths that the scan
+	// selects, with the records of its environments at each (deleted ones
+	// included). It must never split a path over two pages. Scan.At is not heeded.
+	ScanSecrets(ctx context.Context, tenant config.TenantID, scan Scan) ([]Secret, Cursor, error)
+	// SecretValue finds the sealed value of one version; else KindNotFound.
+	SecretValue(ctx context.Context, tenant config.TenantID, environment config.EnvironmentID, path config.Path, version config.Version) (SecretValue, error)
+	// SecretReferrers are the layers, deleted ones excluded, whose text refers
+	// to any of these secrets, by from path and environment.
+	SecretReferrers(ctx context.Context, tenant config.TenantID, to []config.Path) ([]Edge, error)
+	// DueSecrets are, over all tenants, at most limit records that want to be
+	// looked after at a time or before, the longest overdue first.
+	DueSecrets(ctx context.Context, until time.Time, limit int) ([]DueSecret, error)
+}
+
+// Acks keeps what clients say they run, until it expires.
+type Acks interface {
+	// PutAck replaces what the same principal and client said of the same
+	// environment. It must drop what of the tenant expired at Ack.Time or before;
+	// one client more than most is KindOverloaded with the figures.
+	PutAck(ctx context.Context, tenant config.TenantID, ack Ack, most int) error
+	// Acks are those of an environment that expire after now, by client and principal.
+	Acks(ctx context.Context, tenant config.TenantID, environment config.EnvironmentID, now time.Time) ([]Ack, error)
+}
+
+// Leases lets one of several instances do what must be done once.
+type Leases interface {
+	// TakeLease gives a lease to a holder until a time if nobody else holds it at
+	// now, and says whether the holder has it. The holder may take it again.
+	TakeLease(ctx context.Context, name, holder string, now, until time.Time) (bool, error)
+	// DropLease ends a lease of the holder's; one that he does not hold is left alone.
+	DropLease(ctx context.Context, name, holder string) error
 }
 
 // Keys is the key store: a file or schema of its own that backups of the data
 // leave out. Destroying a tenant's key makes its data unreadable for ever.
 type Keys interface {
-	// MasterCheck is the master key's check value; KindNotFound before the first SetMasterCheck.
-	MasterCheck(ctx context.Context) ([]byte, error)
-	// SetMasterCheck keeps the check value; KindAlreadyExists when there is one.
-	SetMasterCheck(ctx context.Context, check []byte) error
+	// Masters are the versions of the master key that were used here, oldest first.
+	Masters(ctx context.Context) ([]Master, error)
+	// AddMaster adds a version: one above the newest, 1 for the first, else KindConflict.
+	AddMaster(ctx context.Context, master Master) error
+	// RetireMaster notes that a version is used no more. KindInUse, with the
+	// count as Actual, when it wraps a tenant's key; KindNotFound when there is
+	// none; one that is retired keeps its time.
+	RetireMaster(ctx context.Context, version uint32, at time.Time) error
+	// MasterVersions counts the tenant keys that each version wraps.
+	MasterVersions(ctx context.Context) (map[uint32]int64, error)
 	// TenantKey is the tenant's wrapped key: KindNotFound when there never was
 	// one, KindGone when it was destroyed.
-	TenantKey(ctx context.Context, tenant config.TenantID) ([]byte, error)
+	TenantKey(ctx context.Context, tenant config.TenantID) (TenantKey, error)
+	// TenantKeys are at most limit keys after a tenant's, by tenant id bytewise,
+	// tombstones included. The zero id comes first: nil asks from the start.
+	TenantKeys(ctx context.Context, after *config.TenantID, limit int) ([]TenantKey, error)
 	// AddTenantKey keeps a wrapped key: KindAlreadyExists when there is one,
 	// KindGone when there was.
-	AddTenantKey(ctx context.Context, tenant config.TenantID, wrapped []byte) error
+	AddTenantKey(ctx context.Context, key TenantKey) error
+	// ReplaceTenantKey puts a key in the place of the one whose Generation is
+	// one lower: KindConflict when that is not what is there, KindNotFound when
+	// there is none, KindGone when it was destroyed.
+	ReplaceTenantKey(ctx context.Context, key TenantKey) error
 	// DestroyTenantKey overwrites the key and leaves a tombstone, also where there was no key.
 	DestroyTenantKey(ctx context.Context, tenant config.TenantID) error
 
 	Close() error
+}
+
+// Master is one version of the master key, which itself is with its keeper.
+type Master struct {
+	Version uint32
+	Keeper  string // its name, which reveals no key
+	Check   []byte // a known text, wrapped by it
+	Created time.Time
+	Retired time.Time // zero while it may wrap a tenant's key
+}
+
+// TenantKey is a tenant's wrapped key with all its versions.
+type TenantKey struct {
+	Tenant     config.TenantID
+	Wrapped    []byte // nil for a tombstone
+	Master     uint32 // the version of the master key that wraps it
+	Generation int64  // 1, 2, 3 … with each replacement
+	Newest     uint32 // the newest version of the tenant's key in it
+	Created    time.Time
+	Rotated    time.Time // when its newest version was made
 }
 
 // LayerState says what a version of a layer is.
@@ -217,6 +311,8 @@ const (
 	EntryEnvironment EntryKind = "environment"
 	EntryTag         EntryKind = "tag"
 	EntryToken       EntryKind = "token"
+	EntrySecret      EntryKind = "secret"
+	EntryKey         EntryKind = "key"
 )
 
 // Entry is one revision in a tenant's log.
@@ -263,9 +359,74 @@ type Token struct {
 
 // DataKey is a data key wrapped by its tenant's key.
 type DataKey struct {
-	Epoch    uint32
-	Wrapped  []byte
-	Reserved int64 // seals reserved so far
+	Epoch      uint32
+	Wrapped    []byte
+	KeyVersion uint32 // of the tenant's key that wraps it
+	Reserved   int64  // seals reserved so far
+}
+
+// WrappedKey is a data key of either sort: that of an epoch, or, when Epoch is
+// zero, that of one version of a secret.
+type WrappedKey struct {
+	Epoch       uint32
+	Environment config.EnvironmentID
+	Path        config.Path
+	Version     config.Version
+	Wrapped     []byte
+	KeyVersion  uint32
+}
+
+// Rewrapped is a data key with what it was wrapped as before.
+type Rewrapped struct {
+	WrappedKey
+	Before []byte
+}
+
+// Secret is the record of a secret of one environment.
+type Secret struct {
+	Path        config.Path
+	Environment config.EnvironmentID
+	Version     config.Version // of the record: it counts every mutation of the secret
+	Revision    config.Revision
+	Time        time.Time
+	Author      string
+	Deleted     bool
+	Sealed      []byte
+}
+
+// SecretValue is the sealed value of one version of a secret, with the data key
+// of its own that seals it.
+type SecretValue struct {
+	Version    config.Version
+	Sealed     []byte
+	Wrapped    []byte
+	KeyVersion uint32 // of the tenant's key that wraps the data key
+}
+
+// DueSecret is a record that wants to be looked after.
+type DueSecret struct {
+	Tenant      config.TenantID
+	Environment config.EnvironmentID
+	Path        config.Path
+	Due         time.Time
+}
+
+// Served says that a principal was given a version of a secret of an environment.
+type Served struct {
+	Principal   string
+	Environment config.EnvironmentID
+	Path        config.Path
+	Version     config.Version
+}
+
+// Ack is what a client says it runs.
+type Ack struct {
+	Environment config.EnvironmentID
+	Principal   string
+	Client      string
+	Time        time.Time
+	Expires     time.Time
+	Sealed      []byte
 }
 
 // Write is everything one mutation stores.
@@ -280,6 +441,8 @@ type Write struct {
 	DeleteTags   []string // one that is not there is KindNotFound
 	AddTokens    []Token  // of this tenant; an id in use is KindConflict
 	RevokeTokens []string // ids of this tenant's tokens; one that is not there is KindNotFound
+	ExpireTokens []TokenExpiry
+	Secrets      []SecretWrite
 
 	Audit      audit.Record // Time and Revision are the engine's to fill in
 	Idempotent *Idempotent  // Revision and Time are the engine's to fill in
@@ -306,6 +469,28 @@ type LayerWrite struct {
 	Sealed      []byte
 	AddEdges    []config.Path // documents it refers to from now on
 	DropEdges   []config.Path // documents it refers to no more
+	AddSecrets  []config.Path // secrets it refers to from now on
+	DropSecrets []config.Path // secrets it refers to no more
+}
+
+// SecretWrite replaces the record of a secret, and adds and drops values.
+type SecretWrite struct {
+	Environment config.EnvironmentID
+	Path        config.Path
+	Version     config.Version // one above the record's newest, 1 for the first, else KindConflict
+	Sealed      []byte
+	Deleted     bool
+	Due         time.Time        // when it wants to be looked after; zero for never
+	AddValues   []SecretValue    // a version that has a value is KindConflict
+	DropValues  []config.Version // their bytes are overwritten; one without a value is passed over
+}
+
+// TokenExpiry gives a token another end; an id that is not one of this tenant's
+// tokens is KindNotFound.
+type TokenExpiry struct {
+	ID      string
+	Expires time.Time
+	MAC     [32]byte
 }
 
 // LayerDestroy replaces the body of a version that is not the newest.
