@@ -458,6 +458,8 @@ type Expect struct {
 	Referrers    []config.Path // no new edge to these paths
 	Environments bool          // the environments
 	Everything   bool          // the tenant: there must be no newer revision at all
+	Secrets      []config.Path // no record of a secret at these paths, in any environment
+	SecretEdges  []config.Path // no new edge to these secrets
 }
 
 // LayerWrite adds the next version of a layer.
@@ -540,5 +542,6 @@ type Scan struct {
 	Environments []config.EnvironmentID // a path is selected when one of these has a layer there that is not deleted
 	Prefix       config.Prefix
 	Glob         config.Glob
+	Deleted      bool // ScanSecrets: also where there are only deleted ones
 	Page         Page // Limit counts paths
 }

@@ -64,6 +64,9 @@ func newCommit(tenant config.TenantID, write *store.Write) (*commit, error) {
 			return nil, fmt.Errorf("a write of tenant %s holds a token of tenant %s", tenant, write.AddTokens[i].Tenant)
 		}
 	}
+	if err := checkTwice(write.Secrets); err != nil {
+		return nil, err
+	}
 	return c, nil
 }
 
@@ -71,6 +74,12 @@ func (c *commit) size() int {
 	n := len(c.write.Entry.Sealed)
 	for i := range c.write.Layers {
 		n += len(c.write.Layers[i].Sealed)
+	}
+	for i := range c.write.Secrets {
+		n += len(c.write.Secrets[i].Sealed)
+		for j := range c.write.Secrets[i].AddValues {
+			n += len(c.write.Secrets[i].AddValues[j].Sealed)
+		}
 	}
 	return n
 }
@@ -93,7 +102,8 @@ func (c *commit) check(t *tx) error {
 func (c *commit) checkOn(t *tx, state *tenantState) error {
 	c.state = state
 	for _, check := range []func(*tx) error{
-		c.checkEverything, c.checkIdempotent, c.checkEnvironments, c.checkPaths, c.checkReferrers, c.checkDestroy, c.checkTags, c.checkTokens,
+		c.checkEverything, c.checkIdempotent, c.checkEnvironments, c.checkPaths, c.checkReferrers, c.checkDestroy,
+		c.checkSecrets, c.checkTags, c.checkTokens,
 	} {
 		if err := check(t); err != nil {
 			return err
@@ -256,7 +266,7 @@ func (c *commit) checkTokens(t *tx) error {
 			return config.Errorf(config.KindConflict, "there is a token %s already", id)
 		}
 	}
-	for _, id := range c.write.RevokeTokens {
+	for _, id := range c.mended() {
 		found, err := t.exists(existsTenantToken, id, c.tenant[:])
 		if err != nil {
 			return err
@@ -266,6 +276,15 @@ func (c *commit) checkTokens(t *tx) error {
 		}
 	}
 	return nil
+}
+
+// mended are the tokens that must be there.
+func (c *commit) mended() []string {
+	ids := slices.Clone(c.write.RevokeTokens)
+	for i := range c.write.ExpireTokens {
+		ids = append(ids, c.write.ExpireTokens[i].ID)
+	}
+	return ids
 }
 
 func moved(what string) error {

@@ -13,7 +13,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`
 func (c *commit) store(t *tx) error {
 	c.receipt = t.next(c.state)
 	for _, store := range []func(*tx) error{
-		c.storeEntry, c.storeLayers, c.storeDestroyed, c.storeEnvironments, c.storeTags, c.storeTokens, c.storeIdempotent,
+		c.storeEntry, c.storeLayers, c.storeDestroyed, c.storeSecrets, c.storeEnvironments, c.storeTags, c.storeTokens, c.storeIdempotent,
 	} {
 		if err := store(t); err != nil {
 			return err
@@ -78,6 +78,29 @@ func (c *commit) storeLayer(t *tx, l *store.LayerWrite) error {
 			return err
 		}
 	}
+	return c.storeSecretEdges(t, l)
+}
+
+const (
+	insertSecretEdge = `
+INSERT INTO secret_edges (tenant, to_path, from_path, environment) VALUES (?, ?, ?, ?)
+ON CONFLICT DO NOTHING`
+
+	deleteSecretEdge = `
+DELETE FROM secret_edges WHERE tenant = ? AND to_path = ? AND from_path = ? AND environment = ?`
+)
+
+func (c *commit) storeSecretEdges(t *tx, l *store.LayerWrite) error {
+	for _, to := range l.DropSecrets {
+		if err := t.exec(deleteSecretEdge, c.tenant[:], to.String(), l.Path.String(), int64(l.Environment)); err != nil {
+			return err
+		}
+	}
+	for _, to := range l.AddSecrets {
+		if err := t.exec(insertSecretEdge, c.tenant[:], to.String(), l.Path.String(), int64(l.Environment)); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -95,14 +118,15 @@ func (c *commit) storeDestroyed(t *tx) error {
 }
 
 const insertEnvironment = `
-INSERT INTO environments (tenant, id, version, revision, name, parent, deleted) VALUES (?, ?, ?, ?, ?, ?, ?)`
+INSERT INTO environments (tenant, id, version, revision, name, parent, isolate_secrets, deleted)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)`
 
 func (c *commit) storeEnvironments(t *tx) error {
 	for i := range c.write.Environments {
 		e := &c.write.Environments[i]
 		c.state.environments = c.receipt.Revision
 		err := t.exec(insertEnvironment, c.tenant[:], int64(e.ID), int64(e.Version), int64(c.receipt.Revision),
-			e.Name, int64(e.Parent), toInt(e.Deleted))
+			e.Name, int64(e.Parent), toInt(e.IsolateSecrets), toInt(e.Deleted))
 		if err != nil {
 			return err
 		}
@@ -142,6 +166,9 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 
 	revokeToken = `
 UPDATE tokens SET revoked = ? WHERE id = ? AND tenant = ? AND revoked = 0`
+
+	expireToken = `
+UPDATE tokens SET expires = ?, mac = ? WHERE id = ? AND tenant = ?`
 )
 
 func (c *commit) storeTokens(t *tx) error {
@@ -155,6 +182,12 @@ func (c *commit) storeTokens(t *tx) error {
 	}
 	for _, id := range c.write.RevokeTokens {
 		if err := t.exec(revokeToken, c.state.nanos, id, c.tenant[:]); err != nil {
+			return err
+		}
+	}
+	for i := range c.write.ExpireTokens {
+		e := &c.write.ExpireTokens[i]
+		if err := t.exec(expireToken, toNanos(e.Expires), e.MAC[:], e.ID, c.tenant[:]); err != nil {
 			return err
 		}
 	}

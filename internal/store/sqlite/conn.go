@@ -83,6 +83,13 @@ func (c *conn) exists(text string, arguments ...driver.Value) (bool, error) {
 	return found, err
 }
 
+// count runs a statement that answers one number.
+func (c *conn) count(text string, arguments ...driver.Value) (int64, error) {
+	var n int64
+	err := c.query(text, func(r row) error { n = r.int(0); return nil }, arguments...)
+	return n, err
+}
+
 func (c *conn) prepare(text string) (driver.Stmt, error) {
 	if s, ok := c.statements[text]; ok {
 		return s, nil

@@ -8,14 +8,16 @@ import (
 )
 
 const selectDataKeys = `
-SELECT epoch, wrapped, reserved FROM data_keys WHERE tenant = ? ORDER BY epoch`
+SELECT epoch, wrapped, key_version, reserved FROM data_keys WHERE tenant = ? ORDER BY epoch`
 
 // DataKeys implements store.DataKeys.
 func (s *Store) DataKeys(ctx context.Context, tenant config.TenantID) ([]store.DataKey, error) {
 	var keys []store.DataKey
 	err := s.read(ctx, func(c *conn) error {
 		return c.query(selectDataKeys, func(r row) error {
-			keys = append(keys, store.DataKey{Epoch: uint32(r.int(0)), Wrapped: r.bytes(1), Reserved: r.int(2)})
+			keys = append(keys, store.DataKey{
+				Epoch: uint32(r.int(0)), Wrapped: r.bytes(1), KeyVersion: uint32(r.int(2)), Reserved: r.int(3),
+			})
 			return nil
 		}, tenant[:])
 	})
@@ -38,7 +40,7 @@ type addDataKey struct {
 const (
 	existsDeleted = `SELECT 1 FROM tenants WHERE id = ? AND deleted != 0`
 	existsDataKey = `SELECT 1 FROM data_keys WHERE tenant = ? AND epoch = ?`
-	insertDataKey = `INSERT INTO data_keys (tenant, epoch, wrapped, reserved) VALUES (?, ?, ?, ?)`
+	insertDataKey = `INSERT INTO data_keys (tenant, epoch, wrapped, key_version, reserved) VALUES (?, ?, ?, ?, ?)`
 )
 
 func (a *addDataKey) check(t *tx) error {
@@ -60,7 +62,7 @@ func (a *addDataKey) check(t *tx) error {
 }
 
 func (a *addDataKey) store(t *tx) error {
-	return t.exec(insertDataKey, a.tenant[:], int64(a.key.Epoch), a.key.Wrapped, a.key.Reserved)
+	return t.exec(insertDataKey, a.tenant[:], int64(a.key.Epoch), a.key.Wrapped, int64(a.key.KeyVersion), a.key.Reserved)
 }
 
 // ReserveSeals implements store.DataKeys.

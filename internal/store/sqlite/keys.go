@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"path/filepath"
 
@@ -38,71 +37,114 @@ func OpenKeys(ctx context.Context, dir string) (*Keys, error) {
 // Close implements store.Keys.
 func (k *Keys) Close() error { return k.db.Close() }
 
-// MasterCheck implements store.Keys.
-func (k *Keys) MasterCheck(ctx context.Context) ([]byte, error) {
-	var check []byte
-	err := k.db.QueryRowContext(ctx, `SELECT value FROM master`).Scan(&check)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, config.Errorf(config.KindNotFound, "no master key has been used here yet")
-	}
-	return check, engineError(err)
-}
-
-// SetMasterCheck implements store.Keys.
-func (k *Keys) SetMasterCheck(ctx context.Context, check []byte) error {
-	added, err := k.insert(ctx, `INSERT INTO master (only, value) VALUES (1, ?) ON CONFLICT DO NOTHING`, check)
-	if err == nil && !added {
-		err = config.Errorf(config.KindAlreadyExists, "a master key has been used here already")
-	}
-	return err
-}
-
 // TenantKey implements store.Keys.
-func (k *Keys) TenantKey(ctx context.Context, tenant config.TenantID) ([]byte, error) {
-	var wrapped []byte
-	err := k.db.QueryRowContext(ctx, `SELECT wrapped FROM tenant_keys WHERE tenant = ?`, tenant[:]).Scan(&wrapped)
+func (k *Keys) TenantKey(ctx context.Context, tenant config.TenantID) (store.TenantKey, error) {
+	keys, err := k.tenantKeys(ctx, `WHERE tenant = ?`, tenant[:])
 	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		return nil, config.Errorf(config.KindNotFound, "there is no key of tenant %s", tenant)
-	case err == nil && wrapped == nil:
-		return nil, destroyedKey(tenant)
+	case err != nil:
+		return store.TenantKey{}, err
+	case len(keys) == 0:
+		return store.TenantKey{}, config.Errorf(config.KindNotFound, "there is no key of tenant %s", tenant)
+	case keys[0].Wrapped == nil:
+		return store.TenantKey{}, destroyedKey(tenant)
 	}
-	return wrapped, engineError(err)
+	return keys[0], nil
+}
+
+// TenantKeys implements store.Keys.
+func (k *Keys) TenantKeys(ctx context.Context, after *config.TenantID, limit int) ([]store.TenantKey, error) {
+	if err := checkLimit(limit); err != nil {
+		return nil, err
+	}
+	if after == nil {
+		return k.tenantKeys(ctx, `ORDER BY tenant LIMIT ?`, limit)
+	}
+	return k.tenantKeys(ctx, `WHERE tenant > ? ORDER BY tenant LIMIT ?`, after[:], limit)
+}
+
+// tenantKeys reads keys; a tombstone has nothing but its tenant.
+func (k *Keys) tenantKeys(ctx context.Context, which string, arguments ...any) ([]store.TenantKey, error) {
+	rows, err := k.db.QueryContext(ctx, `
+SELECT tenant, wrapped, master, generation, newest, created, rotated FROM tenant_keys `+which, arguments...)
+	if err != nil {
+		return nil, engineError(err)
+	}
+	defer rows.Close()
+	var keys []store.TenantKey
+	for rows.Next() {
+		var key store.TenantKey
+		var tenant []byte
+		var created, rotated int64
+		if err := rows.Scan(&tenant, &key.Wrapped, &key.Master, &key.Generation, &key.Newest, &created, &rotated); err != nil {
+			return nil, engineError(err)
+		}
+		key.Created, key.Rotated = fromNanos(created), fromNanos(rotated)
+		if key.Wrapped == nil {
+			key = store.TenantKey{}
+		}
+		copy(key.Tenant[:], tenant)
+		keys = append(keys, key)
+	}
+	return keys, engineError(rows.Err())
 }
 
 // AddTenantKey implements store.Keys.
-func (k *Keys) AddTenantKey(ctx context.Context, tenant config.TenantID, wrapped []byte) error {
-	added, err := k.insert(ctx, `INSERT INTO tenant_keys (tenant, wrapped) VALUES (?, ?) ON CONFLICT DO NOTHING`, tenant[:], wrapped)
+func (k *Keys) AddTenantKey(ctx context.Context, key store.TenantKey) error {
+	added, err := k.changes(ctx, `
+INSERT INTO tenant_keys (tenant, wrapped, master, generation, newest, created, rotated)
+VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+		key.Tenant[:], key.Wrapped, key.Master, key.Generation, key.Newest, toNanos(key.Created), toNanos(key.Rotated))
 	if err != nil || added {
 		return err
 	}
-	if _, err := k.TenantKey(ctx, tenant); err != nil {
+	if _, err := k.TenantKey(ctx, key.Tenant); err != nil {
 		return err
 	}
-	return config.Errorf(config.KindAlreadyExists, "there is a key of tenant %s already", tenant)
+	return config.Errorf(config.KindAlreadyExists, "there is a key of tenant %s already", key.Tenant)
+}
+
+// ReplaceTenantKey implements store.Keys.
+func (k *Keys) ReplaceTenantKey(ctx context.Context, key store.TenantKey) error {
+	replaced, err := k.changes(ctx, `
+UPDATE tenant_keys SET wrapped = ?, master = ?, generation = ?, newest = ?, created = ?, rotated = ?
+WHERE tenant = ? AND generation = ? AND wrapped IS NOT NULL`,
+		key.Wrapped, key.Master, key.Generation, key.Newest, toNanos(key.Created), toNanos(key.Rotated),
+		key.Tenant[:], key.Generation-1)
+	if err != nil || replaced {
+		return err
+	}
+	if _, err := k.TenantKey(ctx, key.Tenant); err != nil {
+		return err
+	}
+	return moved("the key of tenant " + key.Tenant.String())
 }
 
 // DestroyTenantKey implements store.Keys. With secure_delete on, the key is
-// overwritten in the page; the log that still holds the page as it was is
-// written home and cut to nothing.
+// overwritten in the page.
 func (k *Keys) DestroyTenantKey(ctx context.Context, tenant config.TenantID) error {
 	_, err := k.db.ExecContext(ctx, `
-INSERT INTO tenant_keys (tenant, wrapped) VALUES (?, NULL)
-ON CONFLICT DO UPDATE SET wrapped = NULL`, tenant[:])
+INSERT INTO tenant_keys (tenant, wrapped, master, generation, newest, created, rotated) VALUES (?, NULL, 0, 0, 0, 0, 0)
+ON CONFLICT DO UPDATE SET wrapped = NULL, master = 0, generation = 0, newest = 0, created = 0, rotated = 0`, tenant[:])
 	if err != nil {
 		return engineError(err)
 	}
+	return k.emptyLog(ctx, "the key is destroyed")
+}
+
+// emptyLog writes the log home, which still holds pages as they were, and cuts
+// it to nothing.
+func (k *Keys) emptyLog(ctx context.Context, done string) error {
 	var busy, frames, moved int
-	err = k.db.QueryRowContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &frames, &moved)
+	err := k.db.QueryRowContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &frames, &moved)
 	if err == nil && busy != 0 {
-		err = unavailable("the key is destroyed, but a copy remains in the write-ahead log", nil).
-			Hint("destroy it again when nothing else reads the key store")
+		return unavailable(done+", but a copy of what it was remains in the write-ahead log", nil).
+			Hint("repeat it when nothing else reads the key store")
 	}
 	return engineError(err)
 }
 
-// insert says whether a row was added.
-func (k *Keys) insert(ctx context.Context, text string, arguments ...any) (bool, error) {
+// changes says whether a statement changed a row.
+func (k *Keys) changes(ctx context.Context, text string, arguments ...any) (bool, error) {
 	result, err := k.db.ExecContext(ctx, text, arguments...)
 	if err != nil {
 		return false, engineError(err)

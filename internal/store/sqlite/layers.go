@@ -37,7 +37,7 @@ func (s *Store) Revision(ctx context.Context, tenant config.TenantID) (config.Re
 }
 
 const selectEnvironments = `
-SELECT e.id, e.name, e.parent, e.version FROM environments e
+SELECT e.id, e.name, e.parent, e.isolate_secrets, e.version FROM environments e
 WHERE e.tenant = ?1 AND e.deleted = 0 AND e.revision <= ?2 AND NOT EXISTS (
     SELECT 1 FROM environments later
     WHERE later.tenant = ?1 AND later.id = e.id AND later.version > e.version AND later.revision <= ?2)
@@ -50,7 +50,7 @@ func (s *Store) Environments(ctx context.Context, tenant config.TenantID, at con
 		return c.query(selectEnvironments, func(r row) error {
 			environments = append(environments, config.Environment{
 				ID: config.EnvironmentID(r.int(0)), Name: r.text(1),
-				Parent: config.EnvironmentID(r.int(2)), Version: config.Version(r.int(3)),
+				Parent: config.EnvironmentID(r.int(2)), IsolateSecrets: r.bool(3), Version: config.Version(r.int(4)),
 			})
 			return nil
 		}, tenant[:], revisionOr(at))
@@ -132,11 +132,16 @@ SELECT from_path, environment FROM edges WHERE tenant = ? AND to_path = ?`
 
 // Referrers implements store.Layers.
 func (s *Store) Referrers(ctx context.Context, tenant config.TenantID, to []config.Path) ([]store.Edge, error) {
+	return s.referrers(ctx, selectReferrers, tenant, to)
+}
+
+// referrers answers the edges that a statement finds to each path.
+func (s *Store) referrers(ctx context.Context, text string, tenant config.TenantID, to []config.Path) ([]store.Edge, error) {
 	var edges []store.Edge
 	to = slices.Compact(slices.SortedFunc(slices.Values(to), config.Path.Compare))
 	err := s.snapshot(ctx, func(c *conn) error {
 		for _, path := range to {
-			err := c.query(selectReferrers, func(r row) error {
+			err := c.query(text, func(r row) error {
 				from, err := r.path(0)
 				edges = append(edges, store.Edge{From: from, Environment: config.EnvironmentID(r.int(1)), To: path})
 				return err

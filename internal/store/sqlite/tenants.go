@@ -100,7 +100,9 @@ func (d *deleteTenant) check(t *tx) error {
 }
 
 // tenantData is all that goes with a tenant: everything but its audit records
-// and the row that keeps its id from being used again.
+// and the row that keeps its id from being used again. Secrets, and what clients
+// say of them, go by a trigger of that row, because they must go too when the
+// release before this one deletes the tenant.
 var tenantData = []string{
 	`DELETE FROM layers WHERE tenant = ?`,
 	`DELETE FROM layer_versions WHERE tenant = ?`,

@@ -12,6 +12,9 @@ import (
 // maxTenantStates bounds the writer's memory of tenants.
 const maxTenantStates = 10_000
 
+// unknown is a count that is yet to be made.
+const unknown = -1
+
 // tenantState is where a tenant's log and audit chain end. Within a transaction
 // it runs ahead of the tenants table, which is updated once at the end.
 type tenantState struct {
@@ -20,6 +23,7 @@ type tenantState struct {
 	nanos        int64 // time of the revision, or of the last audit record
 	environments config.Revision
 	audit        audit.Head
+	acks         int64 // how many there are, or unknown
 	dirty        bool
 }
 
@@ -77,7 +81,7 @@ func (t *tx) tenant(id config.TenantID) (*tenantState, error) {
 	err := t.query(selectTenant, func(r row) error {
 		s = &tenantState{
 			id: id, revision: config.Revision(r.int(0)), nanos: r.int(1), environments: config.Revision(r.int(2)),
-			audit: audit.Head{Sequence: uint64(r.int(3)), Hash: r.hash(4)},
+			audit: audit.Head{Sequence: uint64(r.int(3)), Hash: r.hash(4)}, acks: unknown,
 		}
 		return nil
 	}, id[:])
