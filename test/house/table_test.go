@@ -5,8 +5,8 @@ package house
 var (
 	pure    = []string{"internal/canon", "internal/config", "internal/audit"}
 	storage = join(pure, "internal/store", "internal/telemetry")
-	ground  = join(storage, "internal/access", "internal/seal", "internal/cache", "internal/watch")
-	product = join(ground, "api", "client", "internal/service", "internal/httpapi", "internal/store/sqlite", "internal/settings")
+	ground  = join(storage, "internal/access", "internal/seal", "internal/cache", "internal/watch", "internal/secret")
+	product = join(ground, "api", "client", "internal/service", "internal/httpapi", "internal/store/sqlite", "internal/settings", "internal/harden")
 )
 
 // allowed says for each package which packages of this project its code may
@@ -15,6 +15,8 @@ var allowed = map[string][]string{
 	"internal/canon":     {},
 	"internal/config":    {"internal/canon"},
 	"internal/audit":     {"internal/canon", "internal/config"},
+	"internal/secret":    {"internal/canon", "internal/config"},
+	"internal/harden":    {},
 	"internal/telemetry": {},
 	"internal/settings":  {"internal/telemetry", "internal/webhook"},
 	"internal/webhook":   {"internal/config"},
@@ -52,6 +54,7 @@ var owners = map[string][]string{
 	"github.com/fsnotify/fsnotify":                             {"internal/settings"},
 	"github.com/klauspost/compress":                            {"internal/seal", "internal/httpapi"},
 	"github.com/maypok86/otter/v2":                             {"internal/access", "internal/cache", "internal/seal"},
+	"github.com/nbutton23/zxcvbn-go":                           {"internal/secret", "internal/seal"},
 	"github.com/pressly/goose/v3":                              {"internal/store/sqlite"},
 	"github.com/failsafe-go/failsafe-go":                       {"internal/webhook"},
 	"github.com/standard-webhooks/standard-webhooks/libraries": {"internal/webhook"},
@@ -60,7 +63,7 @@ var owners = map[string][]string{
 	"github.com/spf13/pflag":                                   {"cmd/llm-config", "internal/settings"},
 	"go.yaml.in/yaml/v4":                                       {"internal/config", "internal/settings"},
 	"golang.org/x/sync":                                        {"cmd/llm-config", "internal/access", "internal/seal"},
-	"golang.org/x/sys":                                         {"internal/store/sqlite"},
+	"golang.org/x/sys":                                         {"internal/store/sqlite", "internal/secret", "internal/harden"},
 	"golang.org/x/term":                                        {"cmd/llm-config"},
 	"modernc.org/sqlite":                                       {"internal/store/sqlite"},
 	"github.com/google/go-cmp":                                 {"internal/store/storetest", "test/…"},
