@@ -19,14 +19,16 @@ type Read struct {
 	Reveal      bool   // secret references as values
 }
 
-// Document is a document as it was read.
+// Document is a document as it was read. One that holds values of secrets prints
+// without its Data.
 type Document struct {
 	Data     []byte // in the format that was asked for; JSON is in canonical form
 	Format   string // its media type
 	Revision int64  // the revision it was read at
-	Digest   string // SHA-256 of its canonical JSON, in hexadecimal
+	Digest   string // SHA-256 of its canonical JSON, in hexadecimal; references count as they are, also when revealed
 	ETag     string
-	Version  int64 // of a layer; 0 for an effective document
+	Version  int64            // of a layer; 0 for an effective document
+	Secrets  map[string]int64 // revealed: path and version of each secret whose value is in it
 }
 
 // Config reads an effective document.
@@ -82,6 +84,11 @@ func (c *Client) readDocument(a *answer) (*Document, error) {
 			return nil, c.unexpected(a, fmt.Sprintf("its %s is no number", api.HeaderVersion))
 		}
 	}
+	if text := a.header.Get(api.HeaderSecrets); text != "" {
+		if d.Secrets, err = parseSecrets(text); err != nil {
+			return nil, c.unexpected(a, fmt.Sprintf("its %s is %s", api.HeaderSecrets, err))
+		}
+	}
 	return d, nil
 }
 
@@ -130,6 +137,7 @@ type BundleQuery struct {
 	Prefix      string // the path itself and all below it
 	At          string // a revision, a time or a tag; empty means now
 	MinRevision int64  // the answer must be of this revision or a later one; 0 asks for none
+	Reveal      bool   // secret references as values; the answer must then be printed nowhere
 }
 
 // Bundle is every effective document of an environment below a prefix, at one
@@ -139,7 +147,11 @@ func (c *Client) Bundle(ctx context.Context, environment string, query BundleQue
 	if err != nil {
 		return nil, err
 	}
-	return call[api.Bundle](ctx, c, r.set("prefix", query.Prefix).set("at", query.At).setInt("min_revision", query.MinRevision))
+	r.set("prefix", query.Prefix).set("at", query.At).setInt("min_revision", query.MinRevision).setBool("reveal", query.Reveal)
+	if query.Reveal {
+		return callRevealed[api.Bundle](ctx, c, r)
+	}
+	return call[api.Bundle](ctx, c, r)
 }
 
 // DiffQuery names the two points to compare, each an AT, with "environment@"

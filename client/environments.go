@@ -18,7 +18,8 @@ func (c *Client) Environment(ctx context.Context, name string) (*api.Environment
 	return get[api.Environment](ctx, c, api.RouteEnvironment, name)
 }
 
-// PutEnvironment creates an environment or gives it another parent.
+// PutEnvironment creates an environment, or changes its parent or whether it
+// inherits secrets.
 func (c *Client) PutEnvironment(ctx context.Context, name string, in api.EnvironmentInput) (*api.EnvironmentResult, error) {
 	return write[api.EnvironmentResult](ctx, c, http.MethodPut, in, api.RouteEnvironment, name)
 }

@@ -24,6 +24,8 @@ var (
 	ErrTokenExpired       error = &api.Problem{Code: api.CodeTokenExpired}
 	ErrTokenRevoked       error = &api.Problem{Code: api.CodeTokenRevoked}
 	ErrForbidden          error = &api.Problem{Code: api.CodeForbidden}
+	ErrSecretUnavailable  error = &api.Problem{Code: api.CodeSecretUnavailable}
+	ErrWeakSecret         error = &api.Problem{Code: api.CodeWeakSecret}
 	ErrNotFound           error = &api.Problem{Code: api.CodeNotFound}
 	ErrGone               error = &api.Problem{Code: api.CodeGone}
 	ErrConflict           error = &api.Problem{Code: api.CodeConflict}

@@ -27,7 +27,7 @@ type request struct {
 	query  url.Values
 	header http.Header
 	body   []byte
-	once   bool // never try again
+	once   bool // never try again, and so carry no Idempotency-Key
 }
 
 // answer is what the server said, read to its end.
@@ -118,7 +118,7 @@ func WithIdempotencyKey(ctx context.Context, key string) context.Context {
 
 // do sends the request until it is answered or no attempt is left.
 func (c *Client) do(ctx context.Context, r *request) (*answer, error) {
-	if r.method != http.MethodGet {
+	if r.method != http.MethodGet && !r.once {
 		r.header.Set(api.HeaderIdempotent, keyFor(ctx))
 	}
 	for attempt := 1; ; attempt++ {
@@ -249,7 +249,7 @@ func get[T any](ctx context.Context, c *Client, route string, values ...string) 
 	return call[T](ctx, c, r)
 }
 
-// send is a call with a JSON body below the tenant.
+// write is a call with a JSON body below the tenant.
 func write[T any](ctx context.Context, c *Client, method string, in any, route string, values ...string) (*T, error) {
 	r, err := c.request(method, route, values...)
 	if err != nil {

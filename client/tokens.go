@@ -11,16 +11,27 @@ import (
 // CreateToken issues an administrator's token of the tenant. Its value is shown
 // only here; with ErrTokenLost the token stands, and comes with the error.
 func (c *Client) CreateToken(ctx context.Context, in api.NewToken) (*api.IssuedToken, error) {
-	issued, err := write[api.IssuedToken](ctx, c, http.MethodPost, in, api.RouteTokens)
+	r, err := c.request(http.MethodPost, api.RouteTokens)
 	if err != nil {
 		return nil, err
 	}
-	return issued, unlessLost(*issued)
+	return c.issue(ctx, r, in)
 }
 
 // RevokeToken takes a token of the tenant back.
 func (c *Client) RevokeToken(ctx context.Context, id string) (*api.Deleted, error) {
 	return c.delete(ctx, "", api.RouteToken, id)
+}
+
+// RotateToken gives a token of the tenant a successor of the same name and
+// rights. Its value is shown only here; with ErrTokenLost the successor stands,
+// and comes with the error.
+func (c *Client) RotateToken(ctx context.Context, id string, in api.TokenRotate) (*api.IssuedToken, error) {
+	r, err := c.request(http.MethodPost, api.RouteTokenRotate, id)
+	if err != nil {
+		return nil, err
+	}
+	return c.issue(ctx, r, in)
 }
 
 // Tokens is one page of the tenant's tokens.
@@ -35,7 +46,16 @@ func (c *Client) AllTokens(ctx context.Context, page Page) iter.Seq2[api.Token, 
 
 // CreateServerToken is CreateToken for an administrator of the server.
 func (c *Client) CreateServerToken(ctx context.Context, in api.NewToken) (*api.IssuedToken, error) {
-	r, err := newRequest(http.MethodPost, api.RouteServerTokens).json(in)
+	return c.issue(ctx, newRequest(http.MethodPost, api.RouteServerTokens), in)
+}
+
+// RotateServerToken is RotateToken for a token of the server.
+func (c *Client) RotateServerToken(ctx context.Context, id string, in api.TokenRotate) (*api.IssuedToken, error) {
+	return c.issue(ctx, newRequest(http.MethodPost, api.RouteServerRotate, id), in)
+}
+
+func (c *Client) issue(ctx context.Context, r *request, in any) (*api.IssuedToken, error) {
+	r, err := r.json(in)
 	if err != nil {
 		return nil, err
 	}
