@@ -20,6 +20,7 @@ var allowed = map[string][]string{
 	"internal/telemetry": {},
 	"internal/settings":  {"internal/telemetry", "internal/webhook"},
 	"internal/webhook":   {"internal/config"},
+	"internal/convert":   {"internal/config", "internal/canon"},
 	"internal/jobs":      {"internal/store", "internal/config"},
 
 	"internal/store":           pure,
@@ -36,7 +37,7 @@ var allowed = map[string][]string{
 	"api":    {},
 	"client": {"api"},
 
-	"cmd/llm-config":   {"api", "client", "internal/config", "internal/canon", "internal/settings"},
+	"cmd/llm-config":   {"api", "client", "internal/config", "internal/canon", "internal/convert", "internal/settings"},
 	"examples/service": {"api", "client"},
 	"test/…":           product,
 }
@@ -63,7 +64,7 @@ var owners = map[string][]string{
 	"github.com/spf13/pflag":                                   {"cmd/llm-config", "internal/settings"},
 	"go.yaml.in/yaml/v4":                                       {"internal/config", "internal/settings"},
 	"golang.org/x/sync":                                        {"cmd/llm-config", "internal/access", "internal/seal"},
-	"golang.org/x/sys":                                         {"internal/store/sqlite", "internal/secret", "internal/harden"},
+	"golang.org/x/sys":                                         {"internal/store/sqlite", "internal/secret", "internal/harden", "cmd/llm-config"},
 	"golang.org/x/term":                                        {"cmd/llm-config"},
 	"modernc.org/sqlite":                                       {"internal/store/sqlite"},
 	"github.com/google/go-cmp":                                 {"internal/store/storetest", "test/…"},
