@@ -103,7 +103,7 @@ func (p *process) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	keyring, err := seal.OpenKeyring(ctx, keeper, p.keys, p.data, seal.Options{})
+	keyring, err := seal.OpenKeyring(ctx, seal.Keepers{Write: keeper}, p.keys, p.data, seal.Options{})
 	if err != nil {
 		return err
 	}

@@ -79,7 +79,7 @@ func openBackend(dir string) (*backend, func() error, error) {
 	if err != nil {
 		return nil, nil, errors.Join(err, closeAll())
 	}
-	keyring, err := seal.OpenKeyring(ctx, keeper, keys, data, seal.Options{})
+	keyring, err := seal.OpenKeyring(ctx, seal.Keepers{Write: keeper}, keys, data, seal.Options{})
 	if err != nil {
 		return nil, nil, errors.Join(err, closeAll())
 	}

@@ -1,56 +1,11 @@
 package seal
 
 import (
-	"bytes"
 	"context"
-	"errors"
-	"fmt"
 
 	"github.com/llm-devops/llm-config-manager/internal/config"
+	"github.com/llm-devops/llm-config-manager/internal/store"
 )
-
-// The key-check value is a known text, wrapped by the master key.
-var (
-	checkText       = []byte("llm-config master key check")
-	checkAssociated = []byte("llm-config master key check 1")
-)
-
-// checkMaster compares the keeper's key with the one the key store was founded
-// with, and founds a key store that is new. One that lost its check value is
-// not new: it holds the server's key, or the database holds data keys.
-func (k *Keyring) checkMaster(ctx context.Context) error {
-	check, err := k.keys.MasterCheck(ctx)
-	if config.KindOf(err) == config.KindNotFound {
-		if err := k.refuseOrphans(ctx); err != nil {
-			return err
-		}
-		if err := k.writeCheck(ctx); err != nil {
-			return err
-		}
-		check, err = k.keys.MasterCheck(ctx)
-	}
-	if err != nil {
-		return unavailable(err, "the key store does not answer")
-	}
-	text, err := k.keeper.Unwrap(ctx, check, checkAssociated)
-	if errors.Is(err, ErrNotWrapped) || err == nil && !bytes.Equal(text, checkText) {
-		return k.wrongMasterKey(err)
-	}
-	if err != nil {
-		return unavailable(err, "the keeper of the master key (%s) does not answer", k.keeper.Name())
-	}
-	return nil
-}
-
-func (k *Keyring) wrongMasterKey(cause error) error {
-	e := config.Errorf(config.KindUnavailable, "the master key (%s) is not the one that this data was sealed under", k.keeper.Name()).
-		Hint("start with the master key that was in use before, or with the data and key store that belong to this one")
-	e.Cause = ErrWrongMasterKey
-	if cause != nil {
-		e.Cause = fmt.Errorf("%w: %w", ErrWrongMasterKey, cause)
-	}
-	return e
-}
 
 // refuseOrphans stops the founding of a key store beside data that was sealed
 // before: that data would not open, and what comes next would hide the loss.
@@ -58,17 +13,21 @@ func (k *Keyring) refuseOrphans(ctx context.Context) error {
 	var server config.TenantID
 	_, err := k.keys.TenantKey(ctx, server)
 	if err == nil || config.KindOf(err) == config.KindGone {
-		// Another process that founds it writes the check value first.
-		if _, err := k.keys.MasterCheck(ctx); err == nil {
+		// Another process that founds it adds the master key first.
+		if masters, err := k.keys.Masters(ctx); err == nil && len(masters) > 0 {
 			return nil
 		}
-		return config.Errorf(config.KindUnavailable, "the key store has tenant keys but no check value of its master key: it is damaged").
-			Hint("restore the key store from its backup")
+		return errDamagedKeys()
 	}
 	if config.KindOf(err) != config.KindNotFound {
 		return unavailable(err, "the key store does not answer")
 	}
 	return k.refuseLostKey(ctx, server)
+}
+
+func errDamagedKeys() error {
+	return config.Errorf(config.KindUnavailable, "the key store has tenant keys but no check value of its master key: it is damaged").
+		Hint("restore the key store from its backup")
 }
 
 // refuseLostKey stops the making of a tenant key where data keys show that the
@@ -85,18 +44,6 @@ func (k *Keyring) refuseLostKey(ctx context.Context, id config.TenantID) error {
 		}
 		return config.Errorf(config.KindUnavailable, "the data of tenant %s was sealed under a key that the key store does not hold", id).
 			Hint("put back the key store that belongs to this data; it is backed up apart from the data")
-	}
-	return nil
-}
-
-func (k *Keyring) writeCheck(ctx context.Context) error {
-	check, err := k.keeper.Wrap(ctx, checkText, checkAssociated)
-	if err != nil {
-		return unavailable(err, "the keeper of the master key (%s) does not answer", k.keeper.Name())
-	}
-	// Another process may be first; its value is then what counts.
-	if err := k.keys.SetMasterCheck(ctx, check); err != nil && config.KindOf(err) != config.KindAlreadyExists {
-		return unavailable(err, "the key store does not take the check value of its master key")
 	}
 	return nil
 }
@@ -130,11 +77,14 @@ func (k *Keyring) addTenantKey(ctx context.Context, id config.TenantID) error {
 		return err
 	}
 	defer clear(material)
-	wrapped, err := k.keeper.Wrap(ctx, material, bindTenantKey(id))
+	wrapped, master, err := k.wrapTenant(ctx, id, material)
 	if err != nil {
-		return unavailable(err, "the keeper of the master key (%s) does not answer", k.keeper.Name())
+		return err
 	}
-	err = k.keys.AddTenantKey(ctx, id, wrapped)
+	now := k.now()
+	err = k.keys.AddTenantKey(ctx, store.TenantKey{
+		Tenant: id, Wrapped: wrapped, Master: master, Generation: 1, Newest: firstKeyVersion, Created: now, Rotated: now,
+	})
 	if config.KindOf(err) == config.KindAlreadyExists {
 		return nil
 	}

@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"io"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/maypok86/otter/v2"
 	"golang.org/x/sync/singleflight"
@@ -29,6 +31,8 @@ type Options struct {
 	// Tenants is how many tenants' keys are kept in memory, about 2 KB each;
 	// zero is 16,384. Others are loaded when they are asked for.
 	Tenants int
+	// Clock dates keys; nil is time.Now.
+	Clock func() time.Time
 }
 
 func (o Options) withDefaults() Options {
@@ -45,13 +49,16 @@ func (o Options) withDefaults() Options {
 	if o.Tenants == 0 {
 		o.Tenants = 1 << 14
 	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
 	return o
 }
 
 // Keyring seals and opens for every tenant. It is safe for concurrent use, and
 // several processes may share one key store and database.
 type Keyring struct {
-	keeper  Keeper
+	keepers Keepers
 	keys    store.Keys
 	data    store.DataKeys
 	options Options
@@ -59,15 +66,20 @@ type Keyring struct {
 	loads   singleflight.Group // one at a time per tenant id
 	tenants *otter.Cache[config.TenantID, *tenant]
 
-	mu      sync.Mutex
-	forgets uint64 // calls of forget; a load that saw one happen is not kept
+	settling sync.Mutex // held while writer is found out
+	writer   atomic.Pointer[writer]
+
+	mu       sync.Mutex
+	forgets  uint64    // calls of forget; a load that saw one happen is not kept
+	reloaded time.Time // when the keepers were last asked to reload for a key that did not open
 }
 
 // OpenKeyring begins to use a key store and a database, founding them with
-// their first keys if they are new. It is ErrWrongMasterKey when the keeper's
-// key is not the one they were founded with; then nothing is written.
-func OpenKeyring(ctx context.Context, keeper Keeper, keys store.Keys, data store.DataKeys, opts Options) (*Keyring, error) {
-	k := &Keyring{keeper: keeper, keys: keys, data: data, options: opts.withDefaults()}
+// their first keys if they are new. It is ErrWrongMasterKey when the keepers do
+// not open every version of the master key in use; then nothing is written. A
+// write keeper with a key that has not been used yet becomes the next version.
+func OpenKeyring(ctx context.Context, keepers Keepers, keys store.Keys, data store.DataKeys, opts Options) (*Keyring, error) {
+	k := &Keyring{keepers: keepers, keys: keys, data: data, options: opts.withDefaults()}
 	cache, err := otter.New(&otter.Options[config.TenantID, *tenant]{
 		MaximumSize: k.options.Tenants,
 		OnAtomicDeletion: func(e otter.DeletionEvent[config.TenantID, *tenant]) {
@@ -78,7 +90,7 @@ func OpenKeyring(ctx context.Context, keeper Keeper, keys store.Keys, data store
 		return nil, err
 	}
 	k.tenants = cache
-	if err := k.checkMaster(ctx); err != nil {
+	if err := k.settleMaster(ctx); err != nil {
 		return nil, err
 	}
 	if err := k.Found(ctx, config.TenantID{}); err != nil {
@@ -98,6 +110,9 @@ func (k *Keyring) Seal(ctx context.Context, at Place, plain []byte) ([]byte, err
 	}
 	b := t.block.Load()
 	for !b.take() {
+		if t, err = k.wrapping(ctx, at.Tenant); err != nil {
+			return nil, err
+		}
 		if err := k.reserve(ctx, t); err != nil {
 			return nil, err
 		}
@@ -132,7 +147,7 @@ func (k *Keyring) Open(ctx context.Context, at Place, sealed []byte) ([]byte, er
 	aead := t.epoch(number)
 	if aead == nil {
 		// Another process may have begun the epoch since this one looked.
-		if err := k.reload(ctx, t); err != nil {
+		if t, err = k.reload(ctx, t); err != nil {
 			return nil, err
 		}
 		if aead = t.epoch(number); aead == nil {

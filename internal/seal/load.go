@@ -33,12 +33,76 @@ func fly(ctx context.Context, flights *singleflight.Group, name string, work fun
 	}
 }
 
+// What is in memory is compared with the key store every now and then: another
+// process may have destroyed the tenant's key or given it a new version.
+const (
+	// recheckAfter is how long keys are used before the key store is asked again.
+	recheckAfter = 10 * time.Second
+	// trustFor is how long what was sealed is still opened, and more sealed,
+	// when the key store does not answer. Data keys are not wrapped then.
+	trustFor = time.Minute
+)
+
 // tenant answers a tenant's keys, from memory if they are there.
 func (k *Keyring) tenant(ctx context.Context, id config.TenantID) (*tenant, error) {
-	if t, ok := k.tenants.GetIfPresent(id); ok {
+	t, ok := k.tenants.GetIfPresent(id)
+	if !ok {
+		return k.loadOnce(ctx, id)
+	}
+	age := k.age(t)
+	if age < recheckAfter {
 		return t, nil
 	}
-	return k.loadOnce(ctx, id)
+	fresh, err := k.recheck(ctx, t)
+	if config.KindOf(err) == config.KindUnavailable && age < trustFor {
+		return t, nil
+	}
+	return fresh, err
+}
+
+// wrapping answers a tenant's keys to wrap data keys with. That they are the
+// newest ones was true less than recheckAfter ago; RetireTenantKey counts on it.
+func (k *Keyring) wrapping(ctx context.Context, id config.TenantID) (*tenant, error) {
+	t, err := k.tenant(ctx, id)
+	if err == nil && k.age(t) >= recheckAfter {
+		return k.recheck(ctx, t)
+	}
+	return t, err
+}
+
+// current answers a tenant's keys as the key store has them now.
+func (k *Keyring) current(ctx context.Context, id config.TenantID) (*tenant, error) {
+	t, ok := k.tenants.GetIfPresent(id)
+	if !ok {
+		return k.loadOnce(ctx, id)
+	}
+	return k.recheck(ctx, t)
+}
+
+func (k *Keyring) age(t *tenant) time.Duration { return k.now().Sub(*t.checked.Load()) }
+
+// recheck asks the key store whether it still holds what is in memory.
+func (k *Keyring) recheck(ctx context.Context, t *tenant) (*tenant, error) {
+	fresh, err := fly(ctx, &t.flights, "recheck", func(ctx context.Context) (any, error) {
+		now := k.now()
+		row, err := k.keys.TenantKey(ctx, t.id)
+		switch {
+		case config.KindOf(err) == config.KindGone:
+			k.forget(t.id)
+			return nil, k.tenantKeyError(err, t.id)
+		case err != nil:
+			return nil, k.tenantKeyError(err, t.id)
+		case row.Generation == t.generation:
+			t.checked.Store(&now)
+			return t, nil
+		}
+		k.forget(t.id)
+		return k.loadOnce(ctx, t.id)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return fresh.(*tenant), nil
 }
 
 func (k *Keyring) loadOnce(ctx context.Context, id config.TenantID) (*tenant, error) {
@@ -82,26 +146,65 @@ func (k *Keyring) keep(t *tenant, forgets uint64) bool {
 	return true
 }
 
+// read reads a tenant's keys. Between its two parts another process may give
+// the tenant's key a new version: then it begins anew.
 func (k *Keyring) read(ctx context.Context, id config.TenantID) (*tenant, error) {
-	wrapped, err := k.keys.TenantKey(ctx, id)
+	for range maxRaces {
+		t, err := k.readKeys(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		if err = k.readEpochs(ctx, t); err == nil {
+			return t, nil
+		}
+		t.wipe()
+		if !errors.Is(err, errKeyVersion) {
+			return nil, err
+		}
+		row, rowErr := k.keys.TenantKey(ctx, id)
+		if rowErr != nil || row.Generation == t.generation {
+			return nil, err
+		}
+	}
+	return nil, errRaces()
+}
+
+func (k *Keyring) readKeys(ctx context.Context, id config.TenantID) (*tenant, error) {
+	now := k.now()
+	row, err := k.keys.TenantKey(ctx, id)
 	if err != nil {
 		return nil, k.tenantKeyError(err, id)
 	}
-	material, err := k.keeper.Unwrap(ctx, wrapped, bindTenantKey(id))
-	if errors.Is(err, ErrNotWrapped) {
+	m, err := k.openMaterial(ctx, id, row)
+	if err != nil {
+		return nil, err
+	}
+	defer m.clear()
+	keys, err := m.keys()
+	if err != nil {
+		return nil, err
+	}
+	t := &tenant{id: id, generation: row.Generation, keys: keys, hash: m.hash}
+	t.checked.Store(&now)
+	return t, nil
+}
+
+// openMaterial opens what the key store keeps for a tenant; the caller clears it.
+func (k *Keyring) openMaterial(ctx context.Context, id config.TenantID, row store.TenantKey) (*material, error) {
+	row.Tenant = id // not what the key store says
+	text, err := k.unwrapTenant(ctx, row)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(text)
+	m, err := parseMaterial(text)
+	if err != nil {
 		return nil, fmt.Errorf("%w: key of tenant %s: %w", ErrSealBroken, id, err)
 	}
-	if err != nil {
-		return nil, unavailable(err, "the keeper of the master key (%s) does not answer", k.keeper.Name())
+	if first := &m.versions[0]; first.created.IsZero() && first.version == firstKeyVersion {
+		first.created = row.Created
 	}
-	defer clear(material)
-	hash, keys, err := parseMaterial(material)
-	if err != nil {
-		return nil, fmt.Errorf("%w: key of tenant %s: %w", ErrSealBroken, id, err)
-	}
-	t := &tenant{id: id, keys: keys, hash: hash}
-	clear(hash[:])
-	return t, k.readEpochs(ctx, t)
+	return m, nil
 }
 
 // readEpochs reads the tenant's data keys; those known already are not opened again.
@@ -131,19 +234,28 @@ func (k *Keyring) dataKey(t *tenant, known []epoch, row store.DataKey) (cipher.A
 	if i := slices.IndexFunc(known, func(e epoch) bool { return e.number == row.Epoch }); i >= 0 {
 		return known[i].aead, nil
 	}
-	aead, err := unwrapDataKey(t.keys, t.id, row.Epoch, row.Wrapped)
+	key, err := unwrap(t.keys, ofEpoch(t.id, row.Epoch), row.Wrapped)
 	if err != nil {
 		return nil, fmt.Errorf("%w: data key %d of tenant %s: %w", ErrSealBroken, row.Epoch, t.id, err)
 	}
-	return aead, nil
+	defer clear(key)
+	return newAEAD(key)
 }
 
-// reload learns of epochs that other processes began.
-func (k *Keyring) reload(ctx context.Context, t *tenant) error {
+// reload learns of epochs that other processes began, also under a tenant key
+// that they gave a new version.
+func (k *Keyring) reload(ctx context.Context, t *tenant) (*tenant, error) {
 	_, err := fly(ctx, &t.flights, "reload", func(ctx context.Context) (any, error) {
 		return nil, k.readEpochs(ctx, t)
 	})
-	return err
+	if !errors.Is(err, errKeyVersion) {
+		return t, err
+	}
+	fresh, rowErr := k.recheck(ctx, t)
+	if rowErr == nil && fresh == t {
+		return nil, err
+	}
+	return fresh, rowErr
 }
 
 // reserve gets the tenant a block of seals, in the next epoch if this one has
@@ -188,9 +300,9 @@ func (k *Keyring) addEpoch(ctx context.Context, t *tenant, number uint32) error 
 	if err := k.random(fresh); err != nil {
 		return err
 	}
-	writer := t.keys[len(t.keys)-1]
-	wrapped := writer.wrap(t.id, number, fresh[:keyBytes], fresh[keyBytes:])
-	err := k.data.AddDataKey(ctx, t.id, store.DataKey{Epoch: number, Wrapped: wrapped})
+	w := t.wrapper()
+	wrapped := w.wrap(ofEpoch(t.id, number), fresh[:keyBytes], fresh[keyBytes:])
+	err := k.data.AddDataKey(ctx, t.id, store.DataKey{Epoch: number, Wrapped: wrapped, KeyVersion: w.version})
 	if err != nil && config.KindOf(err) != config.KindConflict {
 		return unavailable(err, "the database does not take a data key")
 	}

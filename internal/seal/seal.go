@@ -5,8 +5,12 @@
 // Keys form three steps. A keeper holds the master key and wraps with it one
 // key per tenant; wrapped tenant keys lie in a key store apart from the data.
 // The tenant key wraps the tenant's data keys, one per epoch, which lie with
-// the data and do the sealing. So a tenant's key destroyed is a tenant's data
-// unreadable, in every backup that was ever taken.
+// the data and do the sealing; the value of a secret has a data key of its own.
+// So a tenant's key destroyed is a tenant's data unreadable, in every backup
+// that was ever taken.
+//
+// The keys of the two upper steps have versions: the newest wraps, those before
+// unwrap until what they wrapped is wrapped anew.
 package seal
 
 import (
@@ -35,6 +39,9 @@ const (
 	LayerDigest Kind = 2 // what is left of a destroyed version
 	Entry       Kind = 3 // the body of a log entry
 	Idempotent  Kind = 4 // an answer kept for an idempotency key
+	SecretValue Kind = 5 // the value of a secret's version, see SealSecret
+	Secret      Kind = 6 // the record of a secret
+	Ack         Kind = 7 // what a client says it runs
 )
 
 var kindNames = map[Kind]string{
@@ -42,6 +49,9 @@ var kindNames = map[Kind]string{
 	LayerDigest: "layer digest",
 	Entry:       "log entry",
 	Idempotent:  "kept answer",
+	SecretValue: "secret value",
+	Secret:      "secret",
+	Ack:         "acknowledgement",
 }
 
 func (k Kind) String() string {

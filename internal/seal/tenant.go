@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/singleflight"
 
@@ -16,8 +17,11 @@ import (
 
 // tenant is a tenant's keys in memory, ready for use.
 type tenant struct {
-	id   config.TenantID
-	keys []tenantKey
+	id         config.TenantID
+	generation int64
+	keys       []tenantKey // ascending, never changed: other keys are another tenant
+
+	checked atomic.Pointer[time.Time] // when the key store last held this generation
 
 	epochs  atomic.Pointer[[]epoch] // ascending; replaced, never changed
 	block   atomic.Pointer[block]   // seals reserved for this process; nil before the first
@@ -42,6 +46,9 @@ type block struct {
 
 // take uses one seal of the block, if there is one left.
 func (b *block) take() bool { return b != nil && b.left.Add(-1) >= 0 }
+
+// wrapper is the newest version of the tenant's key, which wraps.
+func (t *tenant) wrapper() tenantKey { return t.keys[len(t.keys)-1] }
 
 // epoch finds the cipher of an epoch, nil when it is not known here.
 func (t *tenant) epoch(number uint32) cipher.AEAD {

@@ -36,7 +36,7 @@ func openBench(b *testing.B, tenants int) (*service.Service, []string, []service
 	must(seal.CreateFileKey(filepath.Join(dir, "master.key")))
 	keeper, err := seal.OpenFileKeeper(filepath.Join(dir, "master.key"))
 	must(err)
-	keyring, err := seal.OpenKeyring(ctx, keeper, keys, data, seal.Options{})
+	keyring, err := seal.OpenKeyring(ctx, seal.Keepers{Write: keeper}, keys, data, seal.Options{})
 	must(err)
 	s := service.New(service.Options{Store: data, Keyring: keyring})
 	root := service.Caller{Principal: access.Principal{ID: "bench", Name: "bench", Method: access.MethodToken, ServerAdmin: true}}

@@ -125,7 +125,7 @@ func newWorld(t testing.TB) *world {
 	must(t, seal.CreateFileKey(master))
 	keeper, err := seal.OpenFileKeeper(master)
 	must(t, err)
-	w.keyring, err = seal.OpenKeyring(t.Context(), keeper, keys, data, seal.Options{})
+	w.keyring, err = seal.OpenKeyring(t.Context(), seal.Keepers{Write: keeper}, keys, data, seal.Options{})
 	must(t, err)
 	w.s = w.start()
 	text, err := firstToken(t, w.s)

@@ -63,6 +63,7 @@ var owners = map[string][]string{
 	"github.com/spf13/cobra":                                   {"cmd/llm-config"},
 	"github.com/spf13/pflag":                                   {"cmd/llm-config", "internal/settings"},
 	"go.yaml.in/yaml/v4":                                       {"internal/config", "internal/settings"},
+	"golang.org/x/crypto":                                      {"internal/seal"},
 	"golang.org/x/sync":                                        {"cmd/llm-config", "internal/access", "internal/seal"},
 	"golang.org/x/sys":                                         {"internal/store/sqlite", "internal/secret", "internal/harden", "cmd/llm-config"},
 	"golang.org/x/term":                                        {"cmd/llm-config"},
