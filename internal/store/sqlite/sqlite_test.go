@@ -437,7 +437,7 @@ func TestDestroyedKeyIsGone(t *testing.T) {
 	}
 	defer keys.Close()
 	for i := range byte(9) {
-		if err := keys.AddTenantKey(t.Context(), config.TenantID{i}, bytes.Repeat([]byte(fmt.Sprint("wrapped-key-", i)), 30)); err != nil {
+		if err := keys.AddTenantKey(t.Context(), store.TenantKey{Tenant: config.TenantID{i}, Wrapped: bytes.Repeat([]byte(fmt.Sprint("wrapped-key-", i)), 30)}); err != nil {
 			t.Fatal(err)
 		}
 	}

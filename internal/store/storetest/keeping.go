@@ -1,8 +1,6 @@
 package storetest
 
 import (
-	"bytes"
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -116,6 +114,42 @@ func tokens(t *testing.T, w *world) {
 	same(t, got.Revoked.IsZero(), true)
 }
 
+func expireTokens(t *testing.T, w *world) {
+	n := w.createTenant(t, "alpha")
+	now := w.clock.read()
+	made := []store.Token{
+		{ID: "a", Tenant: n.ID, Name: "ci", Hash: digest(1), Author: "ann", Created: now, Expires: now.Add(time.Hour), MAC: digest(10)},
+		{ID: "b", Tenant: n.ID, Name: "for ever", Hash: digest(2), TenantAdmin: true, Author: "ann", Created: now, MAC: digest(20)},
+	}
+	change := write()
+	change.AddTokens = made
+	n.commit(t, change)
+	server := store.Token{ID: "server", ServerAdmin: true, Created: now, MAC: digest(30)}
+	change = write()
+	change.AddTokens = []store.Token{server}
+	_, err := w.Commit(w.ctx, config.TenantID{}, change)
+	ok(t, err)
+
+	for _, id := range []string{"absent", "A", "server"} { // the server's is not this tenant's
+		change = write()
+		change.ExpireTokens = []store.TokenExpiry{{ID: "b", Expires: now, MAC: digest(21)}, {ID: id, Expires: now}}
+		_, err = w.Commit(w.ctx, n.ID, change)
+		refused(t, err, config.KindNotFound)
+	}
+	successor := store.Token{ID: "b2", Tenant: n.ID, Name: "for ever", TenantAdmin: true, Author: "ann", Created: now, MAC: digest(40)}
+	change = write()
+	change.AddTokens = []store.Token{successor}
+	change.ExpireTokens = []store.TokenExpiry{{ID: "b", Expires: now.Add(time.Minute), MAC: digest(21)}, {ID: "a", MAC: digest(11)}}
+	n.commit(t, change)
+	made[1].Expires, made[1].MAC = now.Add(time.Minute), digest(21)
+	made[0].Expires, made[0].MAC = time.Time{}, digest(11)
+	for _, want := range append(made, successor, server) {
+		got, err := w.Token(w.ctx, want.ID)
+		ok(t, err)
+		same(t, got, want)
+	}
+}
+
 // auditOf reads a chain to its end and checks that it holds.
 func auditOf(t tb, w *world, id config.TenantID) []audit.Link {
 	t.Helper()
@@ -172,7 +206,7 @@ func dataKeys(t *testing.T, w *world) {
 	ok(t, w.AddDataKey(w.ctx, unborn, store.DataKey{Epoch: 1, Wrapped: []byte("w1")}))
 	n := w.createTenant(t, "alpha")
 	same(t, n.ID, unborn)
-	ok(t, w.AddDataKey(w.ctx, n.ID, store.DataKey{Epoch: 10, Wrapped: []byte("w10"), Reserved: 5}))
+	ok(t, w.AddDataKey(w.ctx, n.ID, store.DataKey{Epoch: 10, Wrapped: []byte("w10"), KeyVersion: 3, Reserved: 5}))
 	ok(t, w.AddDataKey(w.ctx, n.ID, store.DataKey{Epoch: 2, Wrapped: []byte("w2")}))
 	ok(t, w.AddDataKey(w.ctx, config.TenantID{}, store.DataKey{Epoch: 1, Wrapped: []byte("server")}))
 	refused(t, w.AddDataKey(w.ctx, n.ID, store.DataKey{Epoch: 2, Wrapped: []byte("other")}), config.KindConflict)
@@ -205,48 +239,6 @@ func dataKeys(t *testing.T, w *world) {
 	ok(t, err)
 	same(t, keys, []store.DataKey{
 		{Epoch: 1, Wrapped: []byte("w1")}, {Epoch: 2, Wrapped: []byte("w2")},
-		{Epoch: 10, Wrapped: []byte("w10"), Reserved: 5 + 3*callers*each},
-	})
-}
-
-// RunKeys checks a key store; open must give an empty one and see to its end.
-func RunKeys(t *testing.T, open func(t *testing.T) store.Keys) {
-	a, b := config.TenantID{1}, config.TenantID{2}
-	t.Run("master check", func(t *testing.T) {
-		k := open(t)
-		_, err := k.MasterCheck(t.Context())
-		refused(t, err, config.KindNotFound)
-		ok(t, k.SetMasterCheck(t.Context(), []byte("check")))
-		refused(t, k.SetMasterCheck(t.Context(), []byte("other")), config.KindAlreadyExists)
-		check, err := k.MasterCheck(t.Context())
-		ok(t, err)
-		same(t, string(check), "check")
-	})
-	t.Run("tenant keys", func(t *testing.T) {
-		k := open(t)
-		_, err := k.TenantKey(t.Context(), a)
-		refused(t, err, config.KindNotFound)
-		ok(t, k.AddTenantKey(t.Context(), a, []byte("wrapped a")))
-		refused(t, k.AddTenantKey(t.Context(), a, []byte("another")), config.KindAlreadyExists)
-		_, err = k.TenantKey(t.Context(), b)
-		refused(t, err, config.KindNotFound)
-		ok(t, k.AddTenantKey(t.Context(), b, bytes.Repeat([]byte{0}, 64)))
-		key, err := k.TenantKey(t.Context(), a)
-		ok(t, err)
-		same(t, string(key), "wrapped a")
-	})
-	t.Run("destroy", func(t *testing.T) {
-		k := open(t)
-		ok(t, k.AddTenantKey(t.Context(), a, []byte("wrapped a")))
-		ok(t, k.AddTenantKey(t.Context(), b, []byte("wrapped b")))
-		for i, id := range []config.TenantID{a, {3}, a} { // there, never there, gone already
-			ok(t, k.DestroyTenantKey(t.Context(), id))
-			_, err := k.TenantKey(t.Context(), id)
-			refused(t, err, config.KindGone)
-			refused(t, k.AddTenantKey(t.Context(), id, []byte(fmt.Sprint("again ", i))), config.KindGone)
-		}
-		key, err := k.TenantKey(t.Context(), b)
-		ok(t, err)
-		same(t, string(key), "wrapped b")
+		{Epoch: 10, Wrapped: []byte("w10"), KeyVersion: 3, Reserved: 5 + 3*callers*each},
 	})
 }

@@ -73,6 +73,9 @@ func tenantDeleted(t *testing.T, w *world) {
 	fill(t, a)
 	fill(t, b)
 	kept := auditOf(t, w, a.ID)
+	due, err := w.DueSecrets(w.ctx, w.clock.read(), 10)
+	ok(t, err)
+	same(t, len(due), 4)
 	intact := seen(t, w, b.ID)
 
 	receipt, err := w.DeleteTenant(w.ctx, a.ID, serverWrite("goodbye"))
@@ -94,6 +97,11 @@ func tenantDeleted(t *testing.T, w *world) {
 	_, err = w.Commit(w.ctx, a.ID, write(layer(base, "a", 1, "x")))
 	refused(t, err, config.KindNotFound)
 	refused(t, w.AddDataKey(w.ctx, a.ID, store.DataKey{Epoch: 1, Wrapped: []byte("k")}), config.KindNotFound)
+	refused(t, w.PutAck(w.ctx, a.ID, a.ack(base, "ann", "client", "x"), 10), config.KindNotFound)
+	refused(t, w.AppendAccess(w.ctx, a.ID, []store.Served{filledServed}, write().Audit), config.KindNotFound)
+	due, err = w.DueSecrets(w.ctx, w.clock.read(), 10)
+	ok(t, err)
+	same(t, len(due), 2)
 	for _, id := range []config.TenantID{a.ID, {15: 77}, {}} {
 		_, err = w.DeleteTenant(w.ctx, id, serverWrite("again"))
 		refused(t, err, config.KindNotFound)
@@ -131,7 +139,7 @@ func environments(t *testing.T, w *world) {
 
 	set := func(version config.Version, name string, deleted bool) (store.Receipt, error) {
 		change := write()
-		e := config.Environment{ID: 3, Name: name, Parent: base, Version: version}
+		e := config.Environment{ID: 3, Name: name, Parent: base, IsolateSecrets: name == "stage", Version: version}
 		change.Environments = []store.EnvironmentWrite{{Environment: e, Deleted: deleted}}
 		return w.Commit(w.ctx, n.ID, change)
 	}
@@ -164,7 +172,10 @@ func environments(t *testing.T, w *world) {
 	}
 	all, err := w.Environments(w.ctx, n.ID, renamed.Revision)
 	ok(t, err)
-	same(t, all[2], config.Environment{ID: 3, Name: "stage", Parent: base, Version: 2})
+	same(t, all[2], config.Environment{ID: 3, Name: "stage", Parent: base, IsolateSecrets: true, Version: 2})
+	all, err = w.Environments(w.ctx, n.ID, staging.Revision)
+	ok(t, err)
+	same(t, all[2], config.Environment{ID: 3, Name: "staging", Parent: base, Version: 1})
 
 	next, err = w.NextEnvironment(w.ctx, n.ID)
 	ok(t, err)
