@@ -1,33 +1,30 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"math"
-	"sync"
+	"fmt"
+	"maps"
+	"net/http"
 	"sync/atomic"
-	"time"
+
+	"github.com/llm-devops/llm-config-manager/api"
 )
 
-// localCopy is a Store's copy of one document and what is known about it.
-// Versions come in two ways, by the watch and by reads; whichever comes later
-// with the lower revision is left aside.
+// localCopy is a Store's copy of one document. Versions come in two ways, by the
+// watch and by reads.
 type localCopy struct {
 	path    string
 	current atomic.Pointer[Document] // what the Store serves; set before the Store is handed out
-	wake    chan struct{}            // something newer is wanted than what is being read
 
-	mu        sync.Mutex
-	seen      int64     // the revision of the newest thing known about the document
-	missing   bool      // the server has it no more; current is what it last was
-	readErr   error     // why a newer version could not be read
-	valueErr  error     // why a value could not follow the current version
-	bindings  []binding // values decoded from the document
-	unread    int64     // a read must be of this revision or later; 0 when none is due
-	until     int64     // while one is due: current is known to be right up to here
-	rereading bool      // a goroutine is seeing to it
+	freshness
+	valueErr error     // why a value could not follow the current version
+	bindings []binding // values decoded from the document
+	running  *Document // the newest version that every value followed
+	ranAt    int64     // the newest revision at which running was current
 }
 
 // binding is a Value of whatever type.
@@ -35,25 +32,75 @@ type binding interface {
 	take(*Document) error
 }
 
+func (d *localCopy) name() string { return "document " + d.path }
+
+// load reads the document from the server and installs it. The digest of a
+// revealed one is of the references, which are no more in it.
+func (d *localCopy) load(ctx context.Context, s *Store, atLeast int64) error {
+	var next *Document
+	err := s.read(atLeast, func() (revision int64, err error) {
+		next, err = s.client.Config(ctx, s.environment, d.path, Read{MinRevision: atLeast, Reveal: s.reveal})
+		if err != nil {
+			return 0, err
+		}
+		return next.Revision, nil
+	})
+	if err != nil {
+		return err
+	}
+	switch digest := digestOf(next.Data); {
+	case s.reveal && !isDigest(next.Digest):
+		return s.client.unexpected(&answer{status: http.StatusOK}, "it does not say its digest in "+api.HeaderDigest)
+	case !s.reveal && digest != next.Digest:
+		return &damaged{d.path, digest, next.Digest}
+	}
+	s.install(d, next)
+	return nil
+}
+
 // install takes up a version, unless something newer is known. It says whether
 // the document was in trouble before and is no more.
 func (d *localCopy) install(next *Document) (recovered bool, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if next.Revision < d.seen {
+	last := d.current.Load()
+	switch {
+	case next.Revision < d.seen:
+		return false, nil
+	case next.Revision == d.seen && last != nil && anyOlder(next.Secrets, last.Secrets):
+		// A secret may be ahead of the revision that its document was read at.
+		d.settle(next.Revision)
 		return false, nil
 	}
 	wasTroubled := d.missing || d.err() != nil
 	d.settle(next.Revision)
-	if last := d.current.Load(); last == nil || last.Digest != next.Digest {
+	if last == nil || !last.same(next) {
 		d.current.Store(next)
 	}
 	var errs []error
 	for _, b := range d.bindings {
 		errs = append(errs, b.take(next))
 	}
-	d.valueErr = errors.Join(errs...)
+	if d.valueErr = errors.Join(errs...); d.valueErr == nil {
+		d.running, d.ranAt = d.current.Load(), next.Revision
+	}
 	return wasTroubled && d.valueErr == nil, d.valueErr
+}
+
+// same says whether two versions of a document are the same, values of secrets
+// and their versions included.
+func (d *Document) same(o *Document) bool {
+	return d.Digest == o.Digest && maps.Equal(d.Secrets, o.Secrets) && bytes.Equal(d.Data, o.Data)
+}
+
+// anyOlder says whether a secret is there in an older version than before.
+func anyOlder(now, before map[string]int64) bool {
+	for path, version := range now {
+		if version < before[path] {
+			return true
+		}
+	}
+	return false
 }
 
 // bind adds a value, unless the current version does not decode into it.
@@ -69,14 +116,6 @@ func (d *localCopy) bind(b binding) error {
 
 // err is what keeps the document or a value from being the newest. d.mu is held.
 func (d *localCopy) err() error { return errors.Join(d.readErr, d.valueErr) }
-
-// settle notes that the document is known as of a revision. d.mu is held.
-func (d *localCopy) settle(revision int64) {
-	d.seen, d.missing = revision, false
-	if d.unread <= revision {
-		d.unread, d.readErr = 0, nil
-	}
-}
 
 // confirm notes that the document is what it was, if that is so, or that
 // something newer is known already.
@@ -106,73 +145,28 @@ func (d *localCopy) remove(revision int64) bool {
 	return news
 }
 
-// want asks for a read at a revision or later, of a document that is right up
-// to another one. It says whether the caller has to see to it.
-func (d *localCopy) want(atLeast, until int64) (start bool) {
+// runs is the version that the program runs on, and the newest revision at which
+// that was the current one.
+func (d *localCopy) runs() (running *Document, revision int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.unread == 0 {
-		d.until = math.MaxInt64
-	}
-	d.until = min(d.until, until)
-	d.unread = max(d.unread, atLeast, d.seen, 1)
-	if d.rereading {
-		select {
-		case d.wake <- struct{}{}:
-		default:
-		}
-		return false
-	}
-	d.rereading = true
-	return true
-}
-
-// wanted is the read that is due. Where none is, whoever asked is dismissed.
-func (d *localCopy) wanted() (atLeast int64, needed bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.rereading = d.unread != 0
-	return d.unread, d.rereading
-}
-
-// failed notes why a read at a revision failed. That there is no such document
-// is an answer too: nobody waits for more, though it is asked again, for a right
-// or a tenant that was lost for a while looks the same.
-func (d *localCopy) failed(err error, atLeast int64) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.readErr = err
-	if errors.Is(err, ErrNotFound) && atLeast == d.unread {
-		d.missing = true
-		d.until = math.MaxInt64
-	}
-}
-
-// rest waits before the next read, unless something newer is wanted meanwhile.
-func (d *localCopy) rest(ctx context.Context, wait time.Duration) bool {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-d.wake:
-	case <-timer.C:
-	}
-	return true
-}
-
-// currentUntil is the revision up to which the copy is known to be right, as
-// far as it alone is concerned.
-func (d *localCopy) currentUntil() int64 {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.unread == 0 {
-		return math.MaxInt64
-	}
-	return d.until
+	return d.running, d.ranAt
 }
 
 func digestOf(canonical []byte) string {
 	sum := sha256.Sum256(canonical)
 	return hex.EncodeToString(sum[:])
+}
+
+// isDigest says whether a text has the form of a digest.
+func isDigest(text string) bool {
+	sum, err := hex.DecodeString(text)
+	return err == nil && len(sum) == sha256.Size && hex.EncodeToString(sum) == text
+}
+
+// damaged says that a document is not what its digest says.
+type damaged struct{ path, got, want string }
+
+func (e *damaged) Error() string {
+	return fmt.Sprintf("document %s arrived altered: its digest is %.12s… and should be %.12s…; look for what rewrites answers on the way", e.path, e.got, e.want)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -12,17 +13,23 @@ import (
 	"github.com/llm-devops/llm-config-manager/api"
 )
 
-// Store is a live local copy of the documents that a program runs on. Reads
-// come from memory; a watch keeps the copy current, and when the server is away
-// the program goes on with what it last had. Nothing older ever replaces
-// something newer, whatever server answers.
+// Store is a live local copy of the documents and secrets that a program runs
+// on. Reads come from memory; a watch keeps the copy current, and when the server
+// is away the program goes on with what it last had. Nothing older ever replaces
+// something newer, whatever server answers. Secrets are in memory and nowhere else.
 type Store struct {
 	client      *Client
 	environment string
-	paths       []string              // as they were named
-	documents   map[string]*localCopy // path → its copy; never changes
-	loads       chan struct{}         // one element for each document being read
-	lastSeen    atomic.Int64          // when the server last gave a sign of life, in ns since 1970
+	reveal      bool
+	name        string                 // of this instance, in acknowledgements; empty when none are sent
+	paths       []string               // of documents, as they were named
+	documents   map[string]*localCopy  // path → its copy; never changes
+	secretPaths []string               // as they were named
+	secrets     map[string]*secretCopy // path → its copy; never changes
+	loads       chan struct{}          // one element for each document or secret being read
+	graces      chan struct{}          // a secret came that may have a version in grace
+	acks        chan struct{}          // what the program runs may have changed
+	lastSeen    atomic.Int64           // when the server last gave a sign of life, in ns since 1970
 
 	stop       context.CancelFunc
 	closed     chan struct{}
@@ -39,6 +46,10 @@ type Store struct {
 // StoreOptions say what a Store is a copy of.
 type StoreOptions struct {
 	Environment string       // needed
+	Reveal      bool         // documents hold the values of secrets where they refer to them; without it, the references
+	Secrets     []string     // paths of secrets that the program uses by name; the token must be allowed to list and read them
+	Client      string       // name of this running instance in acknowledgements; empty makes one of host, process and chance
+	NoAcks      bool         // do not tell the server what the program runs; it then cannot know when every client has a secret's new version
 	OnStatus    func(Status) // told of losses, errors and recoveries, one at a time; a slow one misses what is past, never the last. nil for none
 }
 
@@ -47,29 +58,22 @@ var ErrClosed = errors.New("the store is closed")
 
 const concurrentLoads = 8
 
-// OpenStore loads the documents at these paths of an environment, and follows
-// their changes until Close. It answers when all of them are loaded; an error
-// names every one that cannot be. The context bounds the loading alone.
+// OpenStore loads the documents at these paths of an environment, and the secrets
+// that the options name, and follows their changes until Close. It answers when
+// all of them are loaded; an error names every one that cannot be. The context
+// bounds the loading alone.
 func OpenStore(ctx context.Context, c *Client, o StoreOptions, paths ...string) (*Store, error) {
-	if o.Environment == "" {
+	switch {
+	case o.Environment == "":
 		return nil, errors.New("no environment is given; name one in StoreOptions")
+	case len(paths)+len(o.Secrets) == 0:
+		return nil, errors.New("no path is given; name the documents and secrets that the program needs")
 	}
-	if len(paths) == 0 {
-		return nil, errors.New("no path is given; name the documents that the program needs")
+	name, err := clientName(o)
+	if err != nil {
+		return nil, err
 	}
-	s := &Store{
-		client: c, environment: o.Environment,
-		documents: make(map[string]*localCopy, len(paths)),
-		loads:     make(chan struct{}, concurrentLoads),
-		closed:    make(chan struct{}),
-		moved:     make(chan struct{}),
-	}
-	for _, path := range paths {
-		if s.documents[path] == nil {
-			s.documents[path] = &localCopy{path: path, wake: make(chan struct{}, 1)}
-			s.paths = append(s.paths, path)
-		}
-	}
+	s := emptyStore(c, o, name, paths)
 	if err := s.load(ctx); err != nil {
 		return nil, err
 	}
@@ -78,27 +82,77 @@ func OpenStore(ctx context.Context, c *Client, o StoreOptions, paths ...string) 
 	return s, nil
 }
 
-// load reads every document once.
+func emptyStore(c *Client, o StoreOptions, name string, paths []string) *Store {
+	s := &Store{
+		client: c, environment: o.Environment, reveal: o.Reveal, name: name,
+		documents: make(map[string]*localCopy, len(paths)),
+		secrets:   make(map[string]*secretCopy, len(o.Secrets)),
+		loads:     make(chan struct{}, concurrentLoads),
+		graces:    make(chan struct{}, 1),
+		acks:      make(chan struct{}, 1),
+		closed:    make(chan struct{}),
+		moved:     make(chan struct{}),
+	}
+	for _, path := range paths {
+		if s.documents[path] == nil {
+			s.documents[path] = &localCopy{path: path, freshness: newFreshness()}
+			s.paths = append(s.paths, path)
+		}
+	}
+	for _, path := range o.Secrets {
+		if s.secrets[path] == nil {
+			s.secrets[path] = &secretCopy{path: path, freshness: newFreshness()}
+			s.secretPaths = append(s.secretPaths, path)
+		}
+	}
+	return s
+}
+
+// copied is a copy of a document or of a secret.
+type copied interface {
+	name() string
+	fresh() *freshness
+	// load reads it from the server, at a revision or later, and installs it.
+	load(ctx context.Context, s *Store, atLeast int64) error
+}
+
+var (
+	_ copied = (*localCopy)(nil)
+	_ copied = (*secretCopy)(nil)
+)
+
+// copies are all copies, in the order in which they were named.
+func (s *Store) copies() []copied {
+	all := make([]copied, 0, len(s.paths)+len(s.secretPaths))
+	for _, path := range s.paths {
+		all = append(all, s.documents[path])
+	}
+	for _, path := range s.secretPaths {
+		all = append(all, s.secrets[path])
+	}
+	return all
+}
+
+// load reads every document and secret once.
 func (s *Store) load(ctx context.Context) error {
-	errs := make([]error, len(s.paths))
-	revisions := make([]int64, len(s.paths))
+	copies := s.copies()
+	errs := make([]error, len(copies))
 	var wg sync.WaitGroup
-	for i, path := range s.paths {
+	for i, c := range copies {
 		wg.Go(func() {
-			d, err := s.read(ctx, path, 0)
-			if err != nil {
-				errs[i] = fmt.Errorf("%s: %w", path, err)
-				return
+			if err := c.load(ctx, s, 0); err != nil {
+				errs[i] = fmt.Errorf("%s: %w", c.name(), err)
 			}
-			revisions[i] = d.Revision
-			_, errs[i] = s.documents[path].install(d)
 		})
 	}
 	wg.Wait()
 	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("not every document of environment %q can be loaded: %w", s.environment, err)
+		return fmt.Errorf("not everything that is needed of environment %q can be loaded: %w", s.environment, err)
 	}
-	s.position = slices.Min(revisions)
+	s.position = math.MaxInt64
+	for _, c := range copies {
+		s.position = min(s.position, c.fresh().seen)
+	}
 	return nil
 }
 
@@ -109,10 +163,16 @@ func (s *Store) start(ctx context.Context, o StoreOptions) {
 		s.onStatus = newNotifier(s.closed, func() { o.OnStatus(s.Status()) })
 	}
 	s.goroutines.Go(func() { s.follow(ctx) })
+	if len(s.secrets) > 0 {
+		s.goroutines.Go(func() { s.endGraces(ctx) })
+	}
+	if s.name != "" {
+		s.goroutines.Go(func() { s.acknowledge(ctx) })
+	}
 }
 
-// Close ends the watch and everything else that runs for the Store. What was
-// read stays readable. A callback that is running may outlive it.
+// Close ends the watch, the acknowledgements and everything else that runs for
+// the Store. What was read stays readable. A callback that is running may outlive it.
 func (s *Store) Close() {
 	s.stop()
 	s.goroutines.Wait()
@@ -123,7 +183,7 @@ func (s *Store) Close() {
 }
 
 // Document is the copy of a document; false when the path was not named to
-// OpenStore. Its Data is shared, and must not be changed.
+// OpenStore. Its Data and Secrets are shared, and must not be changed.
 func (s *Store) Document(path string) (Document, bool) {
 	d := s.documents[path]
 	if d == nil {
@@ -132,36 +192,34 @@ func (s *Store) Document(path string) (Document, bool) {
 	return *d.current.Load(), true
 }
 
-// read reads a document from the server and checks that it is whole and new
-// enough.
-func (s *Store) read(ctx context.Context, path string, atLeast int64) (*Document, error) {
+// Secret is the copy of a secret; false when it was not named in StoreOptions.
+// It takes no lock and allocates nothing, so it may be called wherever the secret
+// is needed. What it points to is shared, and must not be changed.
+func (s *Store) Secret(path string) (SecretPair, bool) {
+	c := s.secrets[path]
+	if c == nil {
+		return SecretPair{}, false
+	}
+	return *c.current.Load(), true
+}
+
+// read reads from the server, not too much at once, and refuses what is behind.
+func (s *Store) read(atLeast int64, read func() (revision int64, err error)) error {
 	s.loads <- struct{}{}
 	defer func() { <-s.loads }()
-	d, err := s.client.Config(ctx, s.environment, path, Read{MinRevision: atLeast})
-	if err != nil {
-		return nil, err
+	revision, err := read()
+	if err == nil && revision < atLeast {
+		err = fmt.Errorf("%s is behind: it answered at revision %d when asked for %d or later", s.client.Address(), revision, atLeast)
 	}
-	if d.Revision < atLeast {
-		return nil, fmt.Errorf("%s is behind: it answered at revision %d when asked for %d or later", s.client.Address(), d.Revision, atLeast)
-	}
-	if digest := digestOf(d.Data); digest != d.Digest {
-		return nil, &damaged{path, digest, d.Digest}
-	}
-	return d, nil
+	return err
 }
 
-// damaged says that a document is not what its digest says.
-type damaged struct{ path, got, want string }
-
-func (e *damaged) Error() string {
-	return fmt.Sprintf("document %s arrived altered: its digest is %.12s… and should be %.12s…; look for what rewrites answers on the way", e.path, e.got, e.want)
-}
-
-// follow applies what the watch tells, in its order.
+// follow applies what the watch tells, in its order. It never tells values, so
+// documents that are to be revealed need not come with it.
 func (s *Store) follow(ctx context.Context) {
 	f := &follower{
 		client: s.client, environment: s.environment,
-		query:  WatchQuery{Prefix: commonPrefix(s.paths), After: s.position, Data: true},
+		query:  WatchQuery{Prefix: commonPrefix(slices.Concat(s.paths, s.secretPaths)), After: s.position, Data: !s.reveal},
 		opened: s.connected, alive: s.alive,
 	}
 	for event, err := range f.events(ctx) {
@@ -176,14 +234,10 @@ func (s *Store) follow(ctx context.Context) {
 func (s *Store) apply(ctx context.Context, e Event) {
 	switch e.Kind {
 	case api.EventChange:
-		for _, change := range e.Change.Changes {
-			if d := s.documents[change.Path]; d != nil {
-				s.applyChange(ctx, d, e.Revision, change)
-			}
-		}
+		s.applyEvent(ctx, e.Change)
 	case api.EventReset:
-		for _, d := range s.documents {
-			s.reread(ctx, d, e.Revision)
+		for _, c := range s.copies() {
+			s.reread(ctx, c, e.Revision)
 		}
 	}
 	s.mu.Lock()
@@ -192,12 +246,35 @@ func (s *Store) apply(ctx context.Context, e Event) {
 	s.progress()
 }
 
+func (s *Store) applyEvent(ctx context.Context, e *api.WatchEvent) {
+	for _, change := range e.Changes {
+		if d := s.documents[change.Path]; d != nil {
+			s.applyChange(ctx, d, e.Revision, change)
+		}
+		if change.Secret != nil {
+			s.rereadSecret(ctx, change.Secret.Path, e.Revision)
+		}
+	}
+	for _, notice := range e.Secrets {
+		s.rereadSecret(ctx, notice.Path, e.Revision)
+	}
+}
+
+func (s *Store) rereadSecret(ctx context.Context, path string, atLeast int64) {
+	if c := s.secrets[path]; c != nil {
+		s.reread(ctx, c, atLeast)
+	}
+}
+
 func (s *Store) applyChange(ctx context.Context, d *localCopy, revision int64, change api.WatchChange) {
 	switch {
 	case change.Digest == "":
 		if d.remove(revision) {
 			s.report(fmt.Errorf("document %s was deleted at revision %d; its last value stays in use", d.path, revision))
 		}
+	case s.reveal:
+		// That the digest is what it was says nothing of the secrets.
+		s.reread(ctx, d, revision)
 	case change.Document == nil:
 		if !d.confirm(revision, change.Digest) {
 			s.reread(ctx, d, revision)
@@ -224,49 +301,52 @@ func (s *Store) install(d *localCopy, next *Document) {
 	}
 }
 
-// reread has the document read at this revision or later, soon and until it
-// succeeds, by one goroutine for each document.
-func (s *Store) reread(ctx context.Context, d *localCopy, atLeast int64) {
+// reread has something read at this revision or later, soon and until it
+// succeeds, by one goroutine for each copy.
+func (s *Store) reread(ctx context.Context, c copied, atLeast int64) {
 	s.mu.Lock()
 	position := s.position
 	s.mu.Unlock()
-	if d.want(atLeast, position) {
-		s.goroutines.Go(func() { s.refresh(ctx, d) })
+	if c.fresh().want(atLeast, position) {
+		s.goroutines.Go(func() { s.refresh(ctx, c) })
 	}
 }
 
-func (s *Store) refresh(ctx context.Context, d *localCopy) {
+func (s *Store) refresh(ctx context.Context, c copied) {
+	fresh := c.fresh()
 	for failures := 1; ; failures++ {
-		atLeast, needed := d.wanted()
+		atLeast, needed := fresh.wanted()
 		if !needed {
 			s.progress()
 			return
 		}
-		next, err := s.read(ctx, d.path, atLeast)
+		err := c.load(ctx, s, atLeast)
 		if err == nil {
-			s.install(d, next)
 			continue
 		}
 		if ctx.Err() != nil {
 			return
 		}
-		d.failed(err, atLeast)
-		s.report(fmt.Errorf("document %s: %w", d.path, err))
+		fresh.failed(err, atLeast)
+		s.report(fmt.Errorf("%s: %w", c.name(), err))
 		s.progress()
-		if !d.rest(ctx, s.client.delay(failures, err)) {
+		if !fresh.rest(ctx, s.client.delay(failures, err)) {
 			return
 		}
 	}
 }
 
-// Revision is how far the copy is current: every document is as it was at this
-// revision, or newer.
+// Revision is how far the copy is current: every document and secret is as it
+// was at this revision, or newer.
 func (s *Store) Revision() int64 {
 	s.mu.Lock()
 	revision := s.position
 	s.mu.Unlock()
 	for _, d := range s.documents {
 		revision = min(revision, d.currentUntil())
+	}
+	for _, c := range s.secrets {
+		revision = min(revision, c.currentUntil())
 	}
 	return revision
 }
@@ -292,8 +372,9 @@ func (s *Store) Wait(ctx context.Context, revision int64) error {
 	}
 }
 
-// progress wakes whoever waits for a revision.
+// progress wakes whoever waits for a revision, and has it acknowledged.
 func (s *Store) progress() {
+	poke(s.acks)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	close(s.moved)

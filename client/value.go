@@ -27,7 +27,7 @@ type Value[T any] struct {
 type decoded[T any] struct {
 	value    T
 	revision int64
-	digest   string
+	data     []byte // what it was decoded from
 }
 
 // listener is a callback and what it was told last.
@@ -101,7 +101,7 @@ func (v *Value[T]) tell() {
 	v.mu.Unlock()
 	for _, l := range listeners {
 		now := v.current.Load()
-		if old := l.told; !l.gone.Load() && now.digest != old.digest {
+		if old := l.told; !l.gone.Load() && !bytes.Equal(now.data, old.data) {
 			l.told = now
 			l.call(&old.value, &now.value)
 		}
@@ -110,16 +110,16 @@ func (v *Value[T]) tell() {
 
 // take decodes a version and, if that succeeds, makes it current.
 func (v *Value[T]) take(d *Document) error {
-	if last := v.current.Load(); last != nil && last.digest == d.Digest {
+	if last := v.current.Load(); last != nil && bytes.Equal(last.data, d.Data) {
 		return nil
 	}
-	next := &decoded[T]{revision: d.Revision, digest: d.Digest}
+	next := &decoded[T]{revision: d.Revision, data: d.Data}
 	in := json.NewDecoder(bytes.NewReader(d.Data))
 	if v.strict {
 		in.DisallowUnknownFields()
 	}
 	if err := in.Decode(&next.value); err != nil {
-		return fmt.Errorf("revision %d does not decode into %T: %w", d.Revision, next.value, err)
+		return undecodable(d, next.value, err)
 	}
 	if _, err := in.Token(); !errors.Is(err, io.EOF) {
 		return fmt.Errorf("revision %d goes on after the document", d.Revision)
@@ -131,4 +131,13 @@ func (v *Value[T]) take(d *Document) error {
 		v.notifier.poke()
 	}
 	return nil
+}
+
+// undecodable says why a document does not decode, as far as that shows no
+// secret that is in it.
+func undecodable(d *Document, into any, err error) error {
+	if len(d.Secrets) == 0 {
+		return fmt.Errorf("revision %d does not decode into %T: %w", d.Revision, into, err)
+	}
+	return fmt.Errorf("revision %d does not decode into %T%s; it holds secrets, so no more of it is shown", d.Revision, into, where(err))
 }
