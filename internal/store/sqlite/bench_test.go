@@ -75,6 +75,113 @@ func writeLayers(b *testing.B, s *Store, tenant config.TenantID, writer int, lef
 	}
 }
 
+// BenchmarkAppend64 is durable audit records from 64 goroutines: alone, of
+// secret values that were served before, and of ones served for the first time.
+func BenchmarkAppend64(b *testing.B) {
+	path := config.MustPath("llm/openai/api-key")
+	served := func(writer int, version config.Version) []store.Served {
+		return []store.Served{{Principal: fmt.Sprintf("token 7f3a9c%02d", writer), Environment: 4, Path: path, Version: version}}
+	}
+	for _, c := range []struct {
+		name   string
+		served func(writer, n int) []store.Served
+	}{
+		{"audit", func(int, int) []store.Served { return nil }},
+		{"access", func(writer, n int) []store.Served { return served(writer, config.Version(n%4+1)) }},
+		{"first-access", func(writer, n int) []store.Served { return served(writer, config.Version(n+1)) }},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			s := openBench(b)
+			tenant := createBenchTenant(b, s, 0)
+			record := benchRecord(path)
+			var left atomic.Int64
+			left.Store(int64(b.N))
+			var wg sync.WaitGroup
+			b.ReportAllocs()
+			b.ResetTimer()
+			before := cpuTime(b)
+			for g := range benchWriters {
+				wg.Go(func() {
+					for n := 0; left.Add(-1) >= 0; n++ {
+						if err := s.AppendAccess(context.Background(), tenant, c.served(g, n), record); err != nil {
+							b.Error(err)
+							return
+						}
+					}
+				})
+			}
+			wg.Wait()
+			b.StopTimer()
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "records/s")
+			b.ReportMetric(float64((cpuTime(b)-before).Nanoseconds())/1e3/float64(b.N), "cpu-µs/op")
+			b.ReportMetric(float64(fsyncTime(b).Nanoseconds())/1e3, "fsync-µs")
+		})
+	}
+}
+
+const (
+	benchSecrets = 100_000
+	rewrapBatch  = 500
+)
+
+// BenchmarkRewrap wraps the keys of 500 of 100,000 secret values anew, batch
+// after batch, and counts them as a look at the progress does.
+func BenchmarkRewrap(b *testing.B) {
+	s := openBench(b)
+	tenant := createBenchTenant(b, s, 0)
+	fillBenchSecrets(b, s, tenant)
+	version := uint32(2)
+	b.Run("batch=500", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			keys, err := s.KeysBelow(b.Context(), tenant, version, rewrapBatch)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if len(keys) == 0 {
+				version++
+				continue
+			}
+			if err := s.Rewrap(b.Context(), tenant, benchRewrapped(keys, version)); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("progress", func(b *testing.B) {
+		for b.Loop() {
+			counts, err := s.KeyVersions(b.Context(), tenant)
+			if err != nil || counts[version]+counts[version-1] != benchSecrets {
+				b.Fatal(counts, err)
+			}
+		}
+	})
+}
+
+func fillBenchSecrets(b *testing.B, s *Store, tenant config.TenantID) {
+	b.Helper()
+	for first := 0; first < benchSecrets; first += 1000 {
+		var change store.Write
+		for i := first; i < first+1000; i++ {
+			change.Secrets = append(change.Secrets, store.SecretWrite{
+				Environment: 4, Path: config.MustPath(fmt.Sprintf("llm/%d/keys/%d", i%317, i)), Version: 1, Sealed: make([]byte, 400),
+				AddValues: []store.SecretValue{{Version: 1, Sealed: make([]byte, 150), Wrapped: fmt.Appendf(nil, "%065d", i), KeyVersion: 1}},
+			})
+		}
+		if _, err := s.Commit(b.Context(), tenant, change); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func benchRewrapped(keys []store.WrappedKey, version uint32) []store.Rewrapped {
+	batch := make([]store.Rewrapped, len(keys))
+	for i, k := range keys {
+		batch[i] = store.Rewrapped{WrappedKey: k, Before: k.Wrapped}
+		batch[i].Wrapped, batch[i].KeyVersion = fmt.Appendf(nil, "%60d%5d", i, version), version
+	}
+	return batch
+}
+
 // BenchmarkLayersAt reads one path of 10,000 with two layers, each with ten
 // versions: now, and at a revision in the middle.
 func BenchmarkLayersAt(b *testing.B) {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/llm-devops/llm-config-manager/internal/audit"
 	"github.com/llm-devops/llm-config-manager/internal/config"
@@ -42,6 +43,18 @@ func put(path string, version config.Version, text string) store.Write {
 		Entry:  store.Entry{Kind: store.EntryChange, Author: "ann"},
 		Layers: []store.LayerWrite{{Environment: 1, Path: config.MustPath(path), Version: version, State: store.Live, Sealed: []byte(text)}},
 		Audit:  audit.Record{Event: "config.change"},
+	}
+}
+
+// putSecret is the next version of a secret with one value more.
+func putSecret(path string, version config.Version, text string) store.Write {
+	return store.Write{
+		Entry: store.Entry{Kind: store.EntrySecret, Author: "ann"},
+		Secrets: []store.SecretWrite{{
+			Environment: 1, Path: config.MustPath(path), Version: version, Sealed: []byte("record"),
+			AddValues: []store.SecretValue{{Version: version, Sealed: []byte(text), Wrapped: []byte("wrapped " + text), KeyVersion: 1}},
+		}},
+		Audit: audit.Record{Event: "secret.set"},
 	}
 }
 
@@ -429,6 +442,50 @@ func TestDestroyedBodyIsGone(t *testing.T) {
 	checkAbsent(t, dir, "pasted-key")
 }
 
+func TestDroppedSecretValueIsGone(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	create(t, s)
+	for i, text := range []string{"small-secret-value", strings.Repeat("large-secret-value", 1000)} {
+		path := fmt.Sprint("openai-", i)
+		for version, value := range []string{text, "clean"} {
+			if _, err := s.Commit(t.Context(), alpha.ID, putSecret(path, config.Version(version+1), value)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		drop := putSecret(path, 3, "clean")
+		drop.Secrets[0].DropValues = []config.Version{1}
+		if _, err := s.Commit(t.Context(), alpha.ID, drop); err != nil {
+			t.Fatal(err)
+		}
+	}
+	checkAbsent(t, dir, "secret-value")
+}
+
+// TestRetiredMasterWrapsNothing looks for what a master key wrapped before it
+// was retired.
+func TestRetiredMasterWrapsNothing(t *testing.T) {
+	dir := t.TempDir()
+	keys := openKeys(t, dir)
+	for v := range uint32(2) {
+		if err := keys.AddMaster(t.Context(), store.Master{Version: v + 1, Check: []byte("check")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	key := store.TenantKey{Tenant: alpha.ID, Wrapped: []byte("wrapped-by-the-first"), Master: 1, Generation: 1}
+	if err := keys.AddTenantKey(t.Context(), key); err != nil {
+		t.Fatal(err)
+	}
+	key.Wrapped, key.Master, key.Generation = []byte("anew"), 2, 2
+	if err := keys.ReplaceTenantKey(t.Context(), key); err != nil {
+		t.Fatal(err)
+	}
+	if err := keys.RetireMaster(t.Context(), 1, time.Unix(1, 0)); err != nil {
+		t.Fatal(err)
+	}
+	checkAbsent(t, dir, "wrapped-by-the-first")
+}
+
 func TestDestroyedKeyIsGone(t *testing.T) {
 	dir := t.TempDir()
 	keys, err := OpenKeys(t.Context(), dir)
@@ -467,15 +524,26 @@ func TestAlteredPath(t *testing.T) {
 	s := open(t, t.TempDir())
 	create(t, s)
 	mustPut(t, s, "gateway", 1, "one")
+	change := putSecret("openai", 1, "one")
+	change.Secrets[0].Due = time.Unix(1, 0)
+	if _, err := s.Commit(t.Context(), alpha.ID, change); err != nil {
+		t.Fatal(err)
+	}
 	s.writer.pause(t, func() {
-		for _, text := range []string{"UPDATE layers SET path = '../x'", "UPDATE layer_versions SET path = '../x'"} {
-			if err := s.writer.conn.exec(text); err != nil {
+		for _, table := range []string{"layers", "layer_versions", "secrets", "secret_values"} {
+			if err := s.writer.conn.exec("UPDATE " + table + " SET path = '../x'"); err != nil {
 				t.Fatal(err)
 			}
 		}
 	})
-	_, _, err := s.ScanLayers(t.Context(), alpha.ID, store.Scan{Environments: []config.EnvironmentID{1}, Page: store.Page{Limit: 5}})
-	if err == nil || !strings.Contains(err.Error(), "altered") {
-		t.Errorf("the error is %v", err)
+	scan := store.Scan{Environments: []config.EnvironmentID{1}, Page: store.Page{Limit: 5}}
+	_, _, inLayers := s.ScanLayers(t.Context(), alpha.ID, scan)
+	_, _, inSecrets := s.ScanSecrets(t.Context(), alpha.ID, scan)
+	_, inDue := s.DueSecrets(t.Context(), time.Unix(2, 0), 5)
+	_, inKeys := s.KeysBelow(t.Context(), alpha.ID, 9, 5)
+	for _, err := range []error{inLayers, inSecrets, inDue, inKeys} {
+		if err == nil || !strings.Contains(err.Error(), "altered") {
+			t.Errorf("the error is %v", err)
+		}
 	}
 }

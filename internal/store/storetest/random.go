@@ -11,10 +11,12 @@ import (
 	"github.com/llm-devops/llm-config-manager/internal/store"
 )
 
-// reference is a naive store: every version of every layer in a list.
+// reference is a naive store: every version of every layer in a list, and the
+// secrets as they stand.
 type reference struct {
 	revision config.Revision
 	layers   []store.Layer
+	secrets  map[secretPlace]*referenceSecret
 }
 
 var referencePaths = []string{"a", "a-b", "a/b", "a/b/c", "a0", "b", "b/a"}
@@ -50,11 +52,12 @@ func random(t *testing.T, w *world) {
 		name := fmt.Sprint("tenant-", made)
 		_, err := w.CreateTenant(w.ctx, config.Tenant{ID: id, Name: name}, founding(id), serverWrite(name))
 		ok(rt, err)
-		n, r := &tenant{w, config.Tenant{ID: id, Name: name}}, &reference{revision: 1}
+		n, r := &tenant{w, config.Tenant{ID: id, Name: name}}, &reference{revision: 1, secrets: map[secretPlace]*referenceSecret{}}
 		for range rapid.IntRange(1, 25).Draw(rt, "changes") {
-			r.change(rt, n)
+			rapid.SampledFrom([]func(*rapid.T, *tenant){r.change, r.change, r.changeSecret, r.changeSecret, r.rewrap}).Draw(rt, "step")(rt, n)
 		}
 		r.compare(rt, n)
+		r.compareSecrets(rt, n)
 		auditOf(rt, w, id)
 	})
 	auditOf(t, w, config.TenantID{})

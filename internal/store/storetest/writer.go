@@ -122,6 +122,11 @@ func refusedLeavesNothing(t *testing.T, w *world) {
 		wr.SetTags = []store.Tag{{Name: "new", Target: 1}}
 		wr.AddTokens = []store.Token{{ID: "new token", Tenant: n.ID}}
 		wr.RevokeTokens = []string{tokenID(n.ID)}
+		wr.ExpireTokens = []store.TokenExpiry{{ID: tokenID(n.ID)}}
+		wr.Layers[0].AddSecrets = pathsOf([]string{"openai"})
+		drop := secret(base, "openai", 2, "text", value(2, 1, "two"))
+		drop.DropValues = []config.Version{1}
+		wr.Secrets = []store.SecretWrite{secret(production, "new", 1, "text", value(1, 1, "x")), drop}
 		wr.Idempotent = &store.Idempotent{Principal: "ann", Key: "new", Expires: w.clock.read().AddDate(1, 0, 0)}
 		wr.Committed = func(store.Receipt) { t.Error("Committed was called for a write that was refused") }
 		change(&wr)
@@ -131,6 +136,9 @@ func refusedLeavesNothing(t *testing.T, w *world) {
 	refused(t, full(func(wr *store.Write) { wr.Expect.Paths = pathsOf([]string{filledPath}) }), config.KindConflict)
 	refused(t, full(func(wr *store.Write) { wr.Layers[1].Version = 9 }), config.KindConflict)
 	refused(t, full(func(wr *store.Write) { wr.Environments[0].Version = 2 }), config.KindConflict)
+	refused(t, full(func(wr *store.Write) { wr.Secrets[1].Version = 3 }), config.KindConflict)
+	refused(t, full(func(wr *store.Write) { wr.Secrets[1].AddValues[0].Version = 1 }), config.KindConflict)
+	refused(t, full(func(wr *store.Write) { wr.ExpireTokens[0].ID = "absent" }), config.KindNotFound)
 	refused(t, full(func(wr *store.Write) { wr.DeleteTags = []string{"absent"} }), config.KindNotFound)
 	refused(t, full(func(wr *store.Write) { wr.RevokeTokens = []string{"absent"} }), config.KindNotFound)
 	refused(t, full(func(wr *store.Write) { wr.AddTokens[0].ID = tokenID(n.ID) }), config.KindConflict)

@@ -1,0 +1,279 @@
+package sqlite
+
+import (
+	"database/sql"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/pressly/goose/v3"
+
+	"github.com/llm-devops/llm-config-manager/internal/config"
+	"github.com/llm-devops/llm-config-manager/internal/store"
+)
+
+// openFirst opens a file as the first release did: it knows the first migration
+// alone. The file may be of a later form.
+func openFirst(t *testing.T, path, set string) *sql.DB {
+	t.Helper()
+	name := "00001_first.sql"
+	text, err := migrations.ReadFile("migrations/" + set + "/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", dsn(path, "journal_mode(WAL)", "synchronous(FULL)"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	provider, err := goose.NewProvider(goose.DialectSQLite3, db, fstest.MapFS{name: {Data: text}},
+		goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := provider.Up(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
+func mustExec(t *testing.T, db *sql.DB, text string, arguments ...any) {
+	t.Helper()
+	if _, err := db.ExecContext(t.Context(), text, arguments...); err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+}
+
+// The statements of the first release, which must work with every later form.
+const (
+	firstTenant = `
+INSERT INTO tenants (id, name, created, deleted, revision, time, environments, audit_sequence, audit_hash)
+VALUES (?, ?, 5, 0, 2, 7, 1, 0, zeroblob(32))`
+	firstEnvironment = `
+INSERT INTO environments (tenant, id, version, revision, name, parent, deleted) VALUES (?, ?, ?, ?, ?, ?, ?)`
+	firstVersion = `
+INSERT INTO layer_versions (tenant, path, environment, revision, version, time, author, state, sealed)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	firstHead = `
+INSERT INTO layers (tenant, path, environment, revision, version, state, row)
+VALUES (?, ?, ?, ?, ?, ?, last_insert_rowid())`
+	firstDataKey   = `INSERT INTO data_keys (tenant, epoch, wrapped, reserved) VALUES (?, ?, ?, ?)`
+	firstTenantKey = `INSERT INTO tenant_keys (tenant, wrapped) VALUES (?, ?) ON CONFLICT DO NOTHING`
+	firstMaster    = `INSERT INTO master (only, value) VALUES (1, ?) ON CONFLICT DO NOTHING`
+	firstDestroy   = `
+INSERT INTO tenant_keys (tenant, wrapped) VALUES (?, NULL)
+ON CONFLICT DO UPDATE SET wrapped = NULL`
+	firstTombstone = `UPDATE tenants SET name = NULL, deleted = ? WHERE id = ?`
+)
+
+// TestDataOfTheFirstRelease migrates a database with rows and reads them.
+func TestDataOfTheFirstRelease(t *testing.T) {
+	dir := t.TempDir()
+	db := openFirst(t, filepath.Join(dir, dataFile), "data")
+	mustExec(t, db, firstTenant, alpha.ID[:], "alpha")
+	mustExec(t, db, firstEnvironment, alpha.ID[:], 1, 1, 1, "base", 0, 0)
+	mustExec(t, db, firstEnvironment, alpha.ID[:], 2, 1, 1, "production", 1, 0)
+	mustExec(t, db, firstVersion, alpha.ID[:], "gateway", 1, 2, 1, 7, "ann", 1, []byte("sealed"))
+	mustExec(t, db, firstHead, alpha.ID[:], "gateway", 1, 2, 1, 1)
+	mustExec(t, db, firstDataKey, alpha.ID[:], 1, []byte("wrapped"), 64)
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	s := open(t, dir)
+	environments, err := s.Environments(t.Context(), alpha.ID, 0)
+	check(t, err, environments, []config.Environment{
+		{ID: 1, Name: "base", Version: 1}, {ID: 2, Name: "production", Parent: 1, Version: 1},
+	})
+	keys, err := s.DataKeys(t.Context(), alpha.ID)
+	check(t, err, keys, []store.DataKey{{Epoch: 1, Wrapped: []byte("wrapped"), KeyVersion: 1, Reserved: 64}})
+	counts, err := s.KeyVersions(t.Context(), alpha.ID)
+	check(t, err, counts, map[uint32]int64{1: 1})
+	layers, err := s.LayersAt(t.Context(), alpha.ID, 0, []config.Path{config.MustPath("gateway")})
+	check(t, err, string(layers[0].Sealed), "sealed")
+	secrets, err := s.SecretsAt(t.Context(), alpha.ID, []config.Path{config.MustPath("gateway")})
+	check(t, err, len(secrets), 0)
+	if got := mustPut(t, s, "gateway", 2, "two"); got != 3 {
+		t.Errorf("the revision is %d, want 3", got)
+	}
+}
+
+// TestFirstReleaseAfterwards runs the first release's statements on the form of
+// today, as after going back to it, and reads what they left.
+func TestFirstReleaseAfterwards(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	create(t, s)
+	beta := config.TenantID{2}
+	if _, err := s.CreateTenant(t.Context(), config.Tenant{ID: beta, Name: "beta"}, store.Write{}, store.Write{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, tenant := range []config.TenantID{alpha.ID, beta} {
+		change := putSecret("openai", 1, "value")
+		change.Secrets[0].Due = time.Unix(1, 0)
+		for i, isolated := range []bool{true, false} {
+			e := config.Environment{ID: config.EnvironmentID(i + 1), Name: fmt.Sprint("e", i), Version: 1, IsolateSecrets: isolated}
+			change.Environments = append(change.Environments, store.EnvironmentWrite{Environment: e})
+		}
+		if _, err := s.Commit(t.Context(), tenant, change); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	db := openFirst(t, filepath.Join(dir, dataFile), "data")
+	mustExec(t, db, firstEnvironment, alpha.ID[:], 1, 2, 2, "renamed", 0, 0)
+	mustExec(t, db, firstEnvironment, alpha.ID[:], 2, 2, 2, "renamed-too", 0, 0)
+	mustExec(t, db, firstEnvironment, alpha.ID[:], 3, 1, 2, "new", 0, 0)
+	mustExec(t, db, firstDataKey, alpha.ID[:], 1, []byte("wrapped"), 0)
+	mustExec(t, db, firstVersion, alpha.ID[:], "gateway", 1, 2, 1, 7, "ann", 1, []byte("sealed"))
+	mustExec(t, db, firstHead, alpha.ID[:], "gateway", 1, 2, 1, 1)
+	mustExec(t, db, firstTombstone, 9, beta[:])
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	s = open(t, dir)
+	environments, err := s.Environments(t.Context(), alpha.ID, 0)
+	check(t, err, environments, []config.Environment{
+		{ID: 1, Name: "renamed", IsolateSecrets: true, Version: 2}, // isolation is not lost
+		{ID: 2, Name: "renamed-too", Version: 2}, {ID: 3, Name: "new", Version: 1},
+	})
+	counts, err := s.KeyVersions(t.Context(), alpha.ID)
+	check(t, err, counts, map[uint32]int64{1: 2})
+	counts, err = s.KeyVersions(t.Context(), beta)
+	check(t, err, len(counts), 0)
+	due, err := s.DueSecrets(t.Context(), time.Unix(2, 0), 10)
+	check(t, err, due, []store.DueSecret{{Tenant: alpha.ID, Environment: 1, Path: config.MustPath("openai"), Due: time.Unix(1, 0).UTC()}})
+	layers, err := s.LayersAt(t.Context(), alpha.ID, 0, []config.Path{config.MustPath("gateway")})
+	check(t, err, string(layers[0].Sealed), "sealed")
+}
+
+// TestKeysOfTheFirstRelease migrates a key store with rows, and lets the first
+// release write once more.
+func TestKeysOfTheFirstRelease(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, keysFile)
+	db := openFirst(t, path, "keys")
+	mustExec(t, db, firstMaster, []byte("check"))
+	mustExec(t, db, firstTenantKey, alpha.ID[:], []byte("of alpha"))
+	mustExec(t, db, firstDestroy, []byte("tenant that was."))
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	before := time.Now().Add(-time.Minute)
+	k := openKeys(t, dir)
+	all, err := k.Masters(t.Context())
+	check(t, err, len(all), 1)
+	recent(t, before, all[0].Created)
+	all[0].Created = time.Time{}
+	check(t, nil, all[0], store.Master{Version: 1, Keeper: "file", Check: []byte("check")})
+	key, err := k.TenantKey(t.Context(), alpha.ID)
+	recent(t, before, key.Created)
+	check(t, err, key, store.TenantKey{
+		Tenant: alpha.ID, Wrapped: []byte("of alpha"), Master: 1, Generation: 1, Newest: 1, Created: key.Created, Rotated: key.Created,
+	})
+	gone := config.TenantID([]byte("tenant that was."))
+	counts, err := k.MasterVersions(t.Context())
+	check(t, err, counts, map[uint32]int64{1: 1})
+	if err := k.AddMaster(t.Context(), store.Master{Version: 2, Keeper: "kms", Check: []byte("check 2"), Created: before}); err != nil {
+		t.Fatal(err)
+	}
+	if err := k.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	db = openFirst(t, path, "keys")
+	var value []byte
+	err = db.QueryRowContext(t.Context(), `SELECT value FROM master`).Scan(&value)
+	check(t, err, string(value), "check 2") // by which the first release knows the key that is used
+	mustExec(t, db, firstTenantKey, []byte("a later tenant.."), []byte("later"))
+	mustExec(t, db, firstDestroy, alpha.ID[:])
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	k = openKeys(t, dir)
+	_, err = k.TenantKey(t.Context(), alpha.ID)
+	check(t, nil, config.KindOf(err), config.KindGone)
+	later, err := k.TenantKey(t.Context(), config.TenantID([]byte("a later tenant..")))
+	check(t, err, [2]uint32{later.Master, later.Newest}, [2]uint32{2, 1})
+	recent(t, before, later.Created)
+	keys, err := k.TenantKeys(t.Context(), nil, 10)
+	check(t, err, len(keys), 3)
+	check(t, nil, keys[0], store.TenantKey{Tenant: alpha.ID})
+	counts, err = k.MasterVersions(t.Context())
+	check(t, err, counts, map[uint32]int64{2: 1})
+	_, err = k.TenantKey(t.Context(), gone)
+	check(t, nil, config.KindOf(err), config.KindGone)
+}
+
+// TestFirstReleaseBeginsKeys has the first release use a key store of today's
+// form before anybody else.
+func TestFirstReleaseBeginsKeys(t *testing.T) {
+	dir := t.TempDir()
+	if err := openKeys(t, dir).Close(); err != nil {
+		t.Fatal(err)
+	}
+	db := openFirst(t, filepath.Join(dir, keysFile), "keys")
+	mustExec(t, db, firstMaster, []byte("check"))
+	mustExec(t, db, firstTenantKey, alpha.ID[:], []byte("of alpha"))
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	k := openKeys(t, dir)
+	all, err := k.Masters(t.Context())
+	check(t, err, len(all), 1)
+	check(t, nil, string(all[0].Check), "check")
+	counts, err := k.MasterVersions(t.Context())
+	check(t, err, counts, map[uint32]int64{1: 1})
+}
+
+// TestMigrationsAreNumbered finds a migration that would be passed over.
+func TestMigrationsAreNumbered(t *testing.T) {
+	for _, set := range []string{"data", "keys"} {
+		files, err := fs.Glob(migrations, "migrations/"+set+"/*.sql")
+		if err != nil || len(files) < 2 {
+			t.Fatal(files, err)
+		}
+		for i, name := range files {
+			var number int
+			if _, err := fmt.Sscanf(filepath.Base(name), "%05d_", &number); err != nil || number != i+1 {
+				t.Errorf("%s is number %d of %s (%v)", name, i+1, set, err)
+			}
+		}
+	}
+}
+
+func openKeys(t *testing.T, dir string) *Keys {
+	t.Helper()
+	k, err := OpenKeys(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = k.Close() })
+	return k
+}
+
+func recent(t *testing.T, after, got time.Time) {
+	t.Helper()
+	if got.Before(after) || got.After(time.Now()) {
+		t.Errorf("the time is %s, want the time of the migration", got)
+	}
+}
+
+// check compares what was answered without an error.
+func check(t *testing.T, err error, got, want any) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b config.Path) bool { return a == b })); diff != "" {
+		t.Fatalf("want -, got +:\n%s", diff)
+	}
+}
