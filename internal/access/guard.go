@@ -86,6 +86,7 @@ type Resource struct {
 	Tenant      config.TenantID
 	Environment string
 	Path        config.Path
+	Secret      bool   // Path is a secret's, not a document's
 	Name        string // of a tag, a token, …
 }
 

@@ -30,6 +30,12 @@ type VersionKey struct {
 	Version     config.Version
 }
 
+// PathKey is a path in whichever environment.
+type PathKey struct {
+	Tenant config.TenantID
+	Path   config.Path
+}
+
 // Cache holds values by weight and age, and loads each missing one once.
 type Cache[K comparable, V any] struct {
 	entries *otter.Cache[K, V]

@@ -177,8 +177,13 @@ func ConfigTargets(self Path, doc Document) ([]Path, error) {
 			targets = append(targets, l.Reference.Path)
 		}
 	}
-	slices.SortFunc(targets, Path.Compare)
-	return slices.Compact(targets), nil
+	return sortedPaths(targets), nil
+}
+
+// sortedPaths sorts paths in place and leaves each in once.
+func sortedPaths(paths []Path) []Path {
+	slices.SortFunc(paths, Path.Compare)
+	return slices.Compact(paths)
 }
 
 // eachText calls visit for every string that might hold a reference.

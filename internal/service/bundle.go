@@ -22,6 +22,7 @@ type Bundle struct {
 	Digest      canon.Digest // of exactly the documents that are in it
 	Documents   []BundleDocument
 	Errors      []BundleError
+	Secrets     []UsedSecret // whose values are in it
 }
 
 // BundleDocument is one of them.
@@ -46,6 +47,9 @@ func (s *Service) Bundle(ctx context.Context, who Caller, tenant, environment st
 	if err := s.await(ctx, state, o.MinRevision); err != nil {
 		return Bundle{}, err
 	}
+	if o.Reveal && !o.At.IsNow() {
+		return Bundle{}, config.Errorf(config.KindBadRequest, "secrets have no past, so a bundle of the past cannot be revealed").At("at").Hint("leave out at, or reveal")
+	}
 	n, err := s.past(ctx, state, environment, config.Path{}, o.At)
 	if err != nil {
 		return Bundle{}, err
@@ -63,8 +67,13 @@ func (s *Service) Bundle(ctx context.Context, who Caller, tenant, environment st
 		return Bundle{}, err
 	}
 	bundle := Bundle{Environment: environment, Revision: n.at}
-	err = bundle.fill(ctx, s, who, state, n, env.ID, paths)
-	return bundle, err
+	if err := bundle.fill(ctx, s, who, state, n, env.ID, paths); err != nil || !o.Reveal {
+		return bundle, err
+	}
+	if err := bundle.reveal(ctx, s.revealing(who, state, environment)); err != nil {
+		return Bundle{}, err
+	}
+	return bundle, nil
 }
 
 func (b *Bundle) fill(ctx context.Context, s *Service, who Caller, state *tenantState, n *snapshot, env config.EnvironmentID, paths []config.Path) error {
@@ -113,4 +122,35 @@ func (s *Service) bundled(ctx context.Context, who Caller, state *tenantState, v
 		return BundleDocument{}, err
 	}
 	return BundleDocument{Path: at.path, Digest: effective.Document.Digest(), Document: effective.Document}, nil
+}
+
+// reveal puts the values of secrets into the documents of a bundle. One that
+// refers to a secret which is not there or not for the caller is left out, and
+// the digest is of what remains.
+func (b *Bundle) reveal(ctx context.Context, r *revealing) error {
+	defer r.wipe()
+	var members []canon.Named
+	kept := b.Documents[:0]
+	size := 0
+	for _, doc := range b.Documents {
+		revealed, err := r.document(ctx, doc.Document, maxBundleRevealed)
+		if config.KindOf(err) == config.KindSecretUnavailable {
+			b.Errors = append(b.Errors, BundleError{doc.Path, err})
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if size += len(revealed.Canonical()); size > maxBundleBytes {
+			return config.Errorf(config.KindTooLarge, "the bundle is too large").Hint("ask for a prefix").Over(maxBundleBytes, int64(size))
+		}
+		members = append(members, canon.Named{Name: doc.Path.String(), Digest: doc.Digest})
+		doc.Document = revealed
+		kept = append(kept, doc)
+	}
+	b.Documents, b.Digest, b.Secrets = kept, canon.SumSet(members), sortUsed(r.used)
+	if len(b.Secrets) == 0 {
+		return nil
+	}
+	return r.s.recordAccess(ctx, r.who, r.state, r.environment, b.Secrets)
 }

@@ -191,7 +191,7 @@ func (s *Service) guardSecretReferences(ctx context.Context, who Caller, state *
 				continue
 			}
 			for _, heir := range p.tree.Heirs(e.at.environment) {
-				resource := access.Resource{Environment: p.tree.Name(heir), Path: l.Reference.Path}
+				resource := secretResource(p.tree.Name(heir), l.Reference.Path)
 				if _, err := s.guard(ctx, who, access.SecretRefer, state.tenant.Name, resource); err != nil {
 					return p.within(err, e.at)
 				}
@@ -288,6 +288,7 @@ func (s *Service) sealLayers(ctx context.Context, plan *plan) ([]store.LayerWrit
 	for _, e := range plan.edits {
 		w := store.LayerWrite{Environment: e.at.environment, Path: e.at.path, Version: e.version, State: store.Deleted}
 		w.AddEdges, w.DropEdges = newcomers(e.before.targets, e.after.targets), newcomers(e.after.targets, e.before.targets)
+		w.AddSecrets, w.DropSecrets = newcomers(e.before.secrets, e.after.secrets), newcomers(e.after.secrets, e.before.secrets)
 		if !e.deletes() {
 			var err error
 			w.State = store.Live

@@ -88,6 +88,7 @@ func formatIndex(format config.Format) int {
 type ReadOptions struct {
 	At          config.At
 	MinRevision config.Revision // at least this; 0 for none
+	Reveal      bool            // of a bundle: with the values of secrets
 }
 
 // Read is the answer of a read with the revision it holds for.

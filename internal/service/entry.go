@@ -17,7 +17,14 @@ type entryBody struct {
 	Summary string                 `json:"summary,omitempty"` // what it was, for entries that are no change
 	Edits   []entryEdit            `json:"edits,omitempty"`
 	Effects []entryEffect          `json:"effects,omitempty"`
-	Reset   []config.EnvironmentID `json:"reset,omitempty"` // environments whose documents may all have changed
+	Secrets []entrySecret          `json:"secrets,omitempty"` // what is in use of a secret now, by the environments that it counts in
+	Reset   []config.EnvironmentID `json:"reset,omitempty"`   // environments whose documents may all have changed
+}
+
+type entrySecret struct {
+	Environment config.EnvironmentID `json:"e"`
+	Path        string               `json:"p"`
+	Version     config.Version       `json:"v,omitempty"`
 }
 
 type entryEdit struct {
@@ -33,6 +40,7 @@ type entryEffect struct {
 	Digest      string               `json:"h,omitempty"` // absent when the document is no more
 	Cause       config.EnvironmentID `json:"c"`
 	Version     config.Version       `json:"v"`
+	Secret      *entrySecret         `json:"s,omitempty"` // the secret behind it, instead of a layer
 }
 
 func (b entryBody) encode() []byte {
@@ -73,6 +81,13 @@ func (s *Service) event(ctx context.Context, tenant config.TenantID, e store.Ent
 		}
 		event.Changes = append(event.Changes, change)
 	}
+	for _, told := range body.Secrets {
+		path, err := config.ParsePath(told.Path)
+		if err != nil {
+			return nil, unavailable(err, "a stored log entry does not parse")
+		}
+		event.Secrets = append(event.Secrets, watch.SecretNotice{Environment: told.Environment, Path: path, Version: told.Version})
+	}
 	return event, nil
 }
 
@@ -84,6 +99,13 @@ func (e entryEffect) change() (watch.Change, error) {
 	change := watch.Change{
 		Environment: e.Environment, Path: path, Exists: e.Digest != "",
 		Cause: watch.Cause{Environment: e.Cause, Version: e.Version},
+	}
+	if e.Secret != nil {
+		from, err := config.ParsePath(e.Secret.Path)
+		if err != nil {
+			return change, err
+		}
+		change.Secret = &watch.SecretCause{Environment: e.Secret.Environment, Path: from, Version: e.Secret.Version}
 	}
 	if change.Exists {
 		change.Digest, err = canon.ParseDigest(e.Digest)

@@ -20,10 +20,19 @@ type EnvironmentInfo struct {
 	Name    string
 	Parent  string // "" for a root
 	Version config.Version
+
+	IsolateSecrets bool // it inherits no secrets
+}
+
+// EnvironmentRequest creates an environment or changes it; nil leaves as it is.
+type EnvironmentRequest struct {
+	Parent         *string // "" makes a root; a new environment has base
+	IsolateSecrets *bool
+	Message        string
 }
 
 func infoOf(tree *config.Tree, e config.Environment) EnvironmentInfo {
-	return EnvironmentInfo{Name: e.Name, Parent: tree.Name(e.Parent), Version: e.Version}
+	return EnvironmentInfo{Name: e.Name, Parent: tree.Name(e.Parent), Version: e.Version, IsolateSecrets: e.IsolateSecrets}
 }
 
 // Environments answers a tenant's environments and the revision they hold for.
@@ -52,24 +61,25 @@ func (s *Service) Environment(ctx context.Context, who Caller, tenant, name stri
 }
 
 // PutEnvironment creates an environment, below base if no parent is given, or
-// gives one another parent. What it would then inherit must stand.
-func (s *Service) PutEnvironment(ctx context.Context, who Caller, tenant, name string, parent *string, message string) (EnvironmentResult, error) {
+// gives one another parent, or says whether it inherits secrets. What it would
+// then inherit must stand.
+func (s *Service) PutEnvironment(ctx context.Context, who Caller, tenant, name string, in EnvironmentRequest) (EnvironmentResult, error) {
 	state, err := s.guard(ctx, who, access.EnvironmentWrite, tenant, access.Resource{Environment: name})
 	if err != nil {
 		return EnvironmentResult{}, err
 	}
-	if err := checkMessage(message); err != nil {
+	if err := checkMessage(in.Message); err != nil {
 		return EnvironmentResult{}, err
 	}
 	return once(ctx, s, who, state.tenant.ID, func() (EnvironmentResult, error) {
 		var result EnvironmentResult
 		outcome, err := s.commit(ctx, state, "", func(ctx context.Context, n *snapshot) (*proposal, error) {
-			e, next, err := n.withEnvironment(ctx, name, parent)
+			e, next, err := n.withEnvironment(ctx, name, in)
 			if err != nil {
 				return nil, err
 			}
 			result.Environment = infoOf(next, e)
-			if now, err := n.tree.Named(name); err == nil && now.Parent == e.Parent {
+			if now, err := n.tree.Named(name); err == nil && now.Parent == e.Parent && now.IsolateSecrets == e.IsolateSecrets {
 				result.Environment = infoOf(n.tree, now)
 				return nil, nil
 			}
@@ -79,7 +89,7 @@ func (s *Service) PutEnvironment(ctx context.Context, who Caller, tenant, name s
 					return nil, err
 				}
 			}
-			p, err := s.proposeTree(who, state, n, next, e, message, environmentSummary(next, e))
+			p, err := s.proposeTree(who, state, n, next, e, in.Message, environmentSummary(next, e))
 			if err != nil {
 				return nil, err
 			}
@@ -124,14 +134,19 @@ func (s *Service) DeleteEnvironment(ctx context.Context, who Caller, tenant, nam
 }
 
 func environmentSummary(tree *config.Tree, e config.Environment) string {
-	if e.Parent == 0 {
-		return "environment " + e.Name + " has no parent"
+	text := "environment " + e.Name + " has no parent"
+	if e.Parent != 0 {
+		text = "environment " + e.Name + " inherits from " + tree.Name(e.Parent)
 	}
-	return "environment " + e.Name + " inherits from " + tree.Name(e.Parent)
+	if e.IsolateSecrets {
+		text += ", but for secrets"
+	}
+	return text
 }
 
 // withEnvironment is the tree with an environment added or moved, and that environment.
-func (n *snapshot) withEnvironment(ctx context.Context, name string, parent *string) (config.Environment, *config.Tree, error) {
+func (n *snapshot) withEnvironment(ctx context.Context, name string, in EnvironmentRequest) (config.Environment, *config.Tree, error) {
+	parent := in.Parent
 	e, err := n.tree.Named(name)
 	fresh := err != nil
 	all := n.tree.All()
@@ -156,6 +171,9 @@ func (n *snapshot) withEnvironment(ctx context.Context, name string, parent *str
 			}
 			e.Parent = above.ID
 		}
+	}
+	if in.IsolateSecrets != nil {
+		e.IsolateSecrets = *in.IsolateSecrets
 	}
 	e.Version++
 	all[slices.IndexFunc(all, func(a config.Environment) bool { return a.ID == e.ID })] = e
@@ -185,6 +203,17 @@ func (n *snapshot) withoutEnvironment(ctx context.Context, name string) (config.
 		refusal := config.Errorf(config.KindInUse, "%s has layers of its own", name).Hint("delete them first")
 		for _, group := range byPath(rows) {
 			refusal.Details = append(refusal.Details, config.Problem{Environment: name, Path: group[0].Path.String(), Message: "has a layer"})
+		}
+		return e, nil, refusal
+	}
+	secrets, _, err := n.s.store.ScanSecrets(ctx, n.tenant, store.Scan{Environments: []config.EnvironmentID{e.ID}, Page: store.Page{Limit: 10}})
+	if err != nil {
+		return e, nil, err
+	}
+	if len(secrets) > 0 {
+		refusal := config.Errorf(config.KindInUse, "%s has secrets of its own", name).Hint("delete them first")
+		for _, row := range secrets {
+			refusal.Details = append(refusal.Details, config.Problem{Environment: name, Path: row.Path.String(), Message: "is a secret"})
 		}
 		return e, nil, refusal
 	}

@@ -12,7 +12,7 @@ import (
 
 func (a *actor) create(name string) service.EnvironmentResult {
 	a.t.Helper()
-	result, err := a.s.PutEnvironment(a.t.Context(), a.who, a.tenant, name, nil, "needed")
+	result, err := a.s.PutEnvironment(a.t.Context(), a.who, a.tenant, name, service.EnvironmentRequest{Message: "needed"})
 	must(a.t, err)
 	return result
 }
@@ -95,7 +95,7 @@ func TestTreesThatAreRefused(t *testing.T) {
 	refused(config.KindInvalidTree, "new", "nowhere")
 	refused(config.KindInvalidTree, "team", "nowhere")
 	refused(config.KindInvalidName, "No Good", "base")
-	_, err := a.s.PutEnvironment(t.Context(), a.who, a.tenant, "new", nil, strings.Repeat("x", service.MaxMessageBytes+1))
+	_, err := a.s.PutEnvironment(t.Context(), a.who, a.tenant, "new", service.EnvironmentRequest{Message: strings.Repeat("x", service.MaxMessageBytes+1)})
 	mustBe(t, config.KindTooLarge, err)
 	parent := "base"
 	for i := range config.MaxTreeDepth - 1 {

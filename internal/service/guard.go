@@ -111,6 +111,9 @@ func resourceName(r access.Resource) string {
 	if r.Environment != "" {
 		b.WriteString("/environments/" + r.Environment)
 	}
+	if r.Secret {
+		b.WriteString("/secrets")
+	}
 	if !r.Path.IsZero() {
 		b.WriteString("/" + r.Path.String())
 	}

@@ -109,7 +109,7 @@ var inside = map[string]verb{
 		return err
 	},
 	"PutEnvironment": func(ctx context.Context, s *service.Service, who service.Caller, tenant string, in arguments) error {
-		_, err := s.PutEnvironment(ctx, who, tenant, "new-"+in.environment, nil, in.message)
+		_, err := s.PutEnvironment(ctx, who, tenant, "new-"+in.environment, service.EnvironmentRequest{Message: in.message})
 		return err
 	},
 	"DeleteEnvironment": func(ctx context.Context, s *service.Service, who service.Caller, tenant string, in arguments) error {

@@ -99,10 +99,10 @@ func TestAWriteThatComesAgainIsAnsweredAsBefore(t *testing.T) {
 			return a.s.DeleteTag(ctx, who, a.tenant, "old", "m")
 		}},
 		{"put environment", a.who, revision, func(who service.Caller) (any, error) {
-			return a.s.PutEnvironment(ctx, who, a.tenant, "team", nil, "m")
+			return a.s.PutEnvironment(ctx, who, a.tenant, "team", service.EnvironmentRequest{Message: "m"})
 		}},
 		{"put environment as it is", a.who, revision, func(who service.Caller) (any, error) {
-			return a.s.PutEnvironment(ctx, who, a.tenant, "edge", nil, "m")
+			return a.s.PutEnvironment(ctx, who, a.tenant, "edge", service.EnvironmentRequest{Message: "m"})
 		}},
 		{"delete environment", a.who, revision, func(who service.Caller) (any, error) {
 			return a.s.DeleteEnvironment(ctx, who, a.tenant, "gone", "m")

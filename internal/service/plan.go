@@ -183,29 +183,10 @@ func (p *plan) reach(ctx context.Context) error {
 	for _, e := range p.edits {
 		frontier = append(frontier, e.at.path)
 	}
-	known := map[config.Path]bool{}
-	for len(frontier) > 0 {
-		frontier = sorted(frontier)
-		for _, path := range frontier {
-			known[path] = true
-		}
-		p.paths = append(p.paths, frontier...)
-		if len(p.paths) > maxAffected {
-			return config.Errorf(config.KindTooLarge, "the change touches too many documents by reference").
-				Hint("refer to smaller documents").Over(maxAffected, int64(len(p.paths)))
-		}
-		edges, err := p.s.store.Referrers(ctx, p.tenant, frontier)
-		if err != nil {
-			return err
-		}
-		frontier = frontier[:0:0]
-		for _, edge := range edges {
-			if !known[edge.From] {
-				frontier = append(frontier, edge.From)
-			}
-		}
+	var err error
+	if p.paths, err = p.referring(ctx, frontier); err != nil {
+		return err
 	}
-	slices.SortFunc(p.paths, config.Path.Compare)
 	if err := p.readAll(ctx, p.paths...); err != nil {
 		return err
 	}
@@ -214,6 +195,36 @@ func (p *plan) reach(ctx context.Context) error {
 		targets = append(targets, e.after.targets...)
 	}
 	return p.readAll(ctx, sorted(targets)...)
+}
+
+// referring are the paths given and those that refer to them, however
+// indirectly, sorted.
+func (n *snapshot) referring(ctx context.Context, frontier []config.Path) ([]config.Path, error) {
+	var all []config.Path
+	known := map[config.Path]bool{}
+	for len(frontier) > 0 {
+		frontier = sorted(frontier)
+		for _, path := range frontier {
+			known[path] = true
+		}
+		all = append(all, frontier...)
+		if len(all) > maxAffected {
+			return nil, config.Errorf(config.KindTooLarge, "the change touches too many documents by reference").
+				Hint("refer to smaller documents").Over(maxAffected, int64(len(all)))
+		}
+		edges, err := n.s.store.Referrers(ctx, n.tenant, frontier)
+		if err != nil {
+			return nil, err
+		}
+		frontier = frontier[:0:0]
+		for _, edge := range edges {
+			if !known[edge.From] {
+				frontier = append(frontier, edge.From)
+			}
+		}
+	}
+	slices.SortFunc(all, config.Path.Compare)
+	return all, nil
 }
 
 // touched are the environments that inherit from any edited one.

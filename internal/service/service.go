@@ -18,6 +18,8 @@ import (
 	"github.com/llm-devops/llm-config-manager/internal/config"
 	"github.com/llm-devops/llm-config-manager/internal/seal"
 	"github.com/llm-devops/llm-config-manager/internal/store"
+	"github.com/llm-devops/llm-config-manager/internal/telemetry"
+	"github.com/llm-devops/llm-config-manager/internal/webhook"
 )
 
 // Limits bound what one request may cost. Zero fields have the defaults noted.
@@ -34,6 +36,15 @@ type Options struct {
 	Limits  func() Limits    // asked at each request, so that they can be reloaded; nil for the defaults
 	Clock   func() time.Time // nil for time.Now
 	Random  io.Reader        // nil for crypto/rand
+
+	Webhooks Webhooks           // calls rotation webhooks; nil refuses them
+	Metrics  *telemetry.Metrics // nil for none
+}
+
+// Webhooks calls the receivers that rotate secrets.
+type Webhooks interface {
+	Check(url string) error
+	Call(ctx context.Context, r webhook.Request) (webhook.Answer, error)
 }
 
 // Service is the product without its edges.
@@ -49,19 +60,30 @@ type Service struct {
 	tenants   tenants
 	documents *cache.Cache[cache.Key, *Document]
 	layers    *cache.Cache[cache.VersionKey, opened]
-	queues    queues
-	inFlight  sync.Map // idempotencyKey → struct{}: requests that run with a key
-	reads     readCounts
-	failures  *access.Failures
-	watchers  atomic.Int64
-	waiters   atomic.Int64
+
+	secretHeads  *cache.Cache[cache.PathKey, secretHeads]
+	secretValues *cache.Cache[cache.VersionKey, store.SecretValue] // sealed
+	served       *cache.Cache[servedKey, struct{}]
+	webhooks     Webhooks
+	metrics      *telemetry.Metrics
+	rewraps      rewraps
+
+	queues   queues
+	inFlight sync.Map // idempotencyKey → struct{}: requests that run with a key
+	reads    readCounts
+	failures *access.Failures
+	watchers atomic.Int64
+	waiters  atomic.Int64
 }
 
 // The bounds of the caches, and how long what is in them stays (C1).
 const (
 	documentCacheBytes = 128 << 20
 	layerCacheBytes    = 128 << 20
+	secretCacheBytes   = 32 << 20
+	servedCacheBytes   = 16 << 20
 	cacheAge           = 5 * time.Minute
+	servedAge          = 24 * time.Hour
 )
 
 // failureSources is how many sources of failed authentications are told apart.
@@ -97,6 +119,21 @@ func New(o Options) *Service {
 			Weigh: func(k cache.VersionKey, o opened) uint32 { return uint32(len(k.Path.String()) + o.weight()) },
 		}),
 	}
+	s.webhooks, s.metrics = o.Webhooks, o.Metrics
+	s.secretHeads = cache.New(cache.Options[cache.PathKey, secretHeads]{
+		Weight: secretCacheBytes, Age: cacheAge,
+		Weigh: func(k cache.PathKey, h secretHeads) uint32 { return uint32(len(k.Path.String()) + h.weight()) },
+	})
+	s.secretValues = cache.New(cache.Options[cache.VersionKey, store.SecretValue]{
+		Weight: secretCacheBytes, Age: cacheAge,
+		Weigh: func(k cache.VersionKey, v store.SecretValue) uint32 {
+			return uint32(len(k.Path.String()) + len(v.Sealed) + len(v.Wrapped) + 128)
+		},
+	})
+	s.served = cache.New(cache.Options[servedKey, struct{}]{
+		Weight: servedCacheBytes, Age: servedAge,
+		Weigh: func(k servedKey, _ struct{}) uint32 { return uint32(len(k.Path.String()) + len(k.Principal) + 128) },
+	})
 	s.tenants.load = s.loadTenant
 	return s
 }

@@ -23,7 +23,8 @@ const maxStored = seal.MaxPlainBytes
 type opened struct {
 	doc     config.Document
 	targets []config.Path
-	gone    error // of KindGone when the version was destroyed
+	secrets []config.Path // that its own text refers to
+	gone    error         // of KindGone when the version was destroyed
 }
 
 func (o opened) weight() int { return 4*len(o.doc.Canonical()) + 64 }
@@ -228,7 +229,11 @@ func (s *Service) open(ctx context.Context, tenant config.TenantID, tree *config
 
 func openedOf(path config.Path, doc config.Document) (opened, error) {
 	targets, err := config.ConfigTargets(path, doc)
-	return opened{doc: doc, targets: targets}, err
+	if err != nil {
+		return opened{}, err
+	}
+	secrets, err := config.SecretPaths(doc)
+	return opened{doc: doc, targets: targets, secrets: secrets}, err
 }
 
 func layerPlace(tenant config.TenantID, environment config.EnvironmentID, path config.Path, version config.Version) seal.Place {

@@ -135,7 +135,7 @@ func (a *actor) logged(revision config.Revision) service.LogEntry {
 }
 
 func (a *actor) move(environment, parent string) (service.EnvironmentResult, error) {
-	return a.s.PutEnvironment(a.t.Context(), a.who, a.tenant, environment, &parent, "")
+	return a.s.PutEnvironment(a.t.Context(), a.who, a.tenant, environment, service.EnvironmentRequest{Parent: &parent})
 }
 
 func (a *actor) mustMove(environment, parent string) config.Revision {

@@ -38,8 +38,9 @@ type Watcher struct {
 type Notice struct {
 	Event   *watch.Event
 	Changes []watch.Change // those that the watcher sees
-	Reset   string         // why everything must be read anew; "" when it need not
-	Whole   bool           // nothing was left out for want of rights: all who watch the same are told the same
+	Secrets []watch.SecretNotice
+	Reset   string // why everything must be read anew; "" when it need not
+	Whole   bool   // nothing was left out for want of rights: all who watch the same are told the same
 }
 
 // Watch begins to follow an environment. The watcher must be closed.
@@ -182,9 +183,32 @@ func (w *Watcher) notice(ctx context.Context, event *watch.Event) (Notice, bool,
 		if err != nil {
 			return Notice{}, false, err
 		}
+		if change.Secret != nil && !w.maySee(change.Secret.Path) {
+			cause := *change.Secret
+			cause.Version, change.Secret, notice.Whole = 0, &cause, false
+		}
 		notice.Changes = append(notice.Changes, change)
 	}
-	return notice, len(notice.Changes) > 0, nil
+	for _, secret := range event.Secrets {
+		if secret.Environment != w.environment.ID || !w.in.Prefix.Contains(secret.Path) {
+			continue
+		}
+		if !w.maySee(secret.Path) {
+			notice.Whole = false
+			continue
+		}
+		notice.Secrets = append(notice.Secrets, secret)
+	}
+	return notice, len(notice.Changes) > 0 || len(notice.Secrets) > 0, nil
+}
+
+// maySee says whether the watcher may know which version of a secret is in use:
+// who may list it or read it.
+func (w *Watcher) maySee(path config.Path) bool {
+	resource := secretResource(w.in.Environment, path)
+	resource.Tenant = w.state.tenant.ID
+	return w.s.policy.Decide(w.who.Principal, access.SecretList, resource).Allowed ||
+		w.s.policy.Decide(w.who.Principal, access.SecretRead, resource).Allowed
 }
 
 // seen is a change as the caller may see it, with its document when that is wanted.

@@ -27,6 +27,7 @@ type Event struct {
 	Reset    []config.EnvironmentID // environments in which anything may have changed
 	Erase    bool                   // events before it may hold what was destroyed, and must not be kept
 	Changes  []Change               // effective documents that changed, of all environments
+	Secrets  []SecretNotice         // secrets that changed, of all environments that they count in
 
 	frames sync.Map // FrameKey → []byte
 }
@@ -39,6 +40,22 @@ type Change struct {
 	Digest      canon.Digest     // of the document; zero when it is no more
 	Effective   config.Effective // the document where it is at hand; absent in events read from the log
 	Cause       Cause
+	Secret      *SecretCause // the secret that changed instead of the document, which refers to it
+}
+
+// SecretCause is the secret behind a document's change. The document's text, and
+// so its digest, is what it was.
+type SecretCause struct {
+	Environment config.EnvironmentID // that supplies it
+	Path        config.Path
+	Version     config.Version // in use now; 0 for none
+}
+
+// SecretNotice is a secret that changed, seen from an environment in which it counts.
+type SecretNotice struct {
+	Environment config.EnvironmentID
+	Path        config.Path
+	Version     config.Version // in use now; 0 for none
 }
 
 // Cause is the version of a layer that changed an effective document.
@@ -49,7 +66,7 @@ type Cause struct {
 
 // weight is about the memory that an event takes.
 func (e *Event) weight() int {
-	weight := 256
+	weight := 256 + 128*len(e.Secrets)
 	for i := range e.Changes {
 		weight += 256 + 4*len(e.Changes[i].Effective.Document.Canonical())
 	}
