@@ -30,14 +30,17 @@ func TestTraversal(t *testing.T) {
 	routes := []struct{ method, route string }{
 		{"GET", api.RouteConfig}, {"GET", api.RouteLayer}, {"PUT", api.RouteLayer}, {"PATCH", api.RouteLayer}, {"DELETE", api.RouteLayer},
 		{"GET", api.RouteHistory}, {"GET", api.RouteDiff}, {"POST", api.RouteDestroy},
+		{"GET", api.RouteSecret}, {"PUT", api.RouteSecret}, {"PATCH", api.RouteSecret}, {"DELETE", api.RouteSecret}, {"GET", api.RouteSecretHistory},
+		{"GET", api.RouteSecretAdopt}, {"POST", api.RouteSecretRotate}, {"POST", api.RouteSecretActive}, {"POST", api.RouteSecretRevoke},
+		{"POST", api.RouteSecretUndo}, {"POST", api.RouteSecretDestroy},
 	}
 	for _, r := range routes {
 		for _, traversal := range traversals {
 			target := strings.Replace(n.path(r.route, "base"), "{path...}", traversal, 1)
-			if r.method == "POST" {
+			if r.route == api.RouteDestroy {
 				target += "?version=1"
 			}
-			got := n.raw(t, request(r.method, target, n.token, `{"x":1}`, "Content-Type: application/json", "Connection: close"))
+			got := n.raw(t, request(r.method, target, n.token, bodyFor(r.route), "Content-Type: application/json", "Connection: close"))
 			n.refusedPath(t, r.method+" "+target, got)
 		}
 	}
@@ -129,8 +132,17 @@ func (n *tenant) state(t testing.TB) string {
 	state := ""
 	for _, target := range []string{
 		n.path(api.RouteChanges) + "?limit=1000", n.path(api.RouteBundle, "base"), n.path(api.RouteEnvironments), n.path(api.RouteTags), n.path(api.RouteTokens),
+		n.path(api.RouteSecrets, "base") + "?deleted=true", n.path(api.RouteSecrets, "production") + "?own=true", n.path(api.RouteAcks, "base"),
 	} {
 		state += fmt.Sprintf("%s\n", n.call(t, "GET", target, nil).want(t, 200).body)
 	}
 	return state
+}
+
+// bodyFor is a body that a route takes.
+func bodyFor(route string) string {
+	if strings.Contains(route, "/secret") {
+		return "{}"
+	}
+	return `{"x":1}`
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -26,7 +27,9 @@ var (
 // readParameters are the query parameters of a document's read.
 type readParameters struct {
 	options service.ReadOptions
+	at      bool // it says at what point
 	explain bool
+	reveal  bool
 	format  config.Format
 }
 
@@ -38,9 +41,13 @@ func (s *Server) readConfig(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	p, err := parseRead(r, "explain")
+	p, err := parseRead(r, "explain", "reveal")
 	if err != nil {
 		s.fail(w, r, err)
+		return
+	}
+	if p.reveal {
+		s.revealConfig(w, r, path, p)
 		return
 	}
 	if p.explain {
@@ -126,22 +133,23 @@ func parseRead(r *http.Request, flags ...string) (readParameters, error) {
 func (p *readParameters) set(name, value string, flags []string) (err error) {
 	switch name {
 	case "at":
+		p.at = true
 		p.options.At, err = config.ParseAt(value)
 	case "format":
 		p.format, err = config.ParseFormat(value)
 	case "min_revision":
-		n, parseErr := strconv.ParseInt(value, 10, 64)
-		if parseErr != nil || n < 0 {
-			return config.Errorf(config.KindBadRequest, "min_revision is no number from 0 up").At(name)
-		}
+		var n int64
+		n, err = numberOf(name, value, 0)
 		p.options.MinRevision = config.Revision(n)
-	case "explain":
-		if len(flags) == 0 || flags[0] != name {
+	case "explain", "reveal":
+		if !slices.Contains(flags, name) {
 			return unknownParameter(name)
 		}
-		if p.explain, err = strconv.ParseBool(value); err != nil {
-			return config.Errorf(config.KindBadRequest, "explain is true or false").At(name)
+		flag := &p.explain
+		if name == "reveal" {
+			flag = &p.reveal
 		}
+		*flag, err = flagOf(name, value)
 	default:
 		return unknownParameter(name)
 	}

@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"encoding/json"
-	"time"
 
 	"github.com/llm-devops/llm-config-manager/api"
 	"github.com/llm-devops/llm-config-manager/internal/config"
@@ -140,15 +139,17 @@ func bundle(b service.Bundle) api.Bundle {
 		Configs: convert(b.Documents, func(d service.BundleDocument) api.BundleDocument {
 			return api.BundleDocument{Path: d.Path.String(), Digest: d.Digest.String(), Document: json.RawMessage(d.Document.Canonical())}
 		}),
-		Errors: some(b.Errors, func(e service.BundleError) api.BundleError {
-			p := problem(e.Err)
-			return api.BundleError{Path: e.Path.String(), Code: p.Code, Detail: p.Error()}
-		}),
+		Errors: some(b.Errors, bundleError),
 	}
 }
 
+func bundleError(e service.BundleError) api.BundleError {
+	p := problem(e.Err)
+	return api.BundleError{Path: e.Path.String(), Code: p.Code, Detail: p.Error()}
+}
+
 func environment(e service.EnvironmentInfo) api.Environment {
-	return api.Environment{Name: e.Name, Parent: e.Parent, Version: int64(e.Version)}
+	return api.Environment{Name: e.Name, Parent: e.Parent, Isolate: e.IsolateSecrets, Version: int64(e.Version)}
 }
 
 func tenant(t config.Tenant) api.Tenant {
@@ -182,5 +183,5 @@ func deleted(d service.Deleted) api.Deleted {
 }
 
 func tokenRequest(in api.NewToken) service.TokenRequest {
-	return service.TokenRequest{Name: in.Name, TTL: time.Duration(min(max(in.TTLSeconds, -1), 1<<32)) * time.Second}
+	return service.TokenRequest{Name: in.Name, TTL: seconds(in.TTLSeconds)}
 }

@@ -28,7 +28,7 @@ type (
 	// AtPath is of a path in an environment.
 	AtPath struct {
 		InEnvironment
-		Path string `path:"path" doc:"Address of the document; it contains slashes, which are sent as they are"`
+		Path string `path:"path" doc:"Address of the document or secret; it contains slashes, which are sent as they are"`
 	}
 	// OnePage asks for a part of a list.
 	OnePage struct {
@@ -178,30 +178,6 @@ func diffPoint(text, environment string) (service.DiffPoint, error) {
 	return service.DiffPoint{Environment: environment, At: at}, err
 }
 
-type bundleIn struct {
-	InEnvironment
-	Prefix      string `query:"prefix" doc:"Only this path and those below it"`
-	At          string `query:"at" doc:"A revision, an RFC 3339 time or a tag"`
-	MinRevision int64  `query:"min_revision" minimum:"0" doc:"Wait up to two seconds until this revision is there"`
-}
-
-func (s *Server) bundle(ctx context.Context, in *bundleIn) (*body[api.Bundle], error) {
-	prefix, err := parameter(config.ParsePrefix(in.Prefix))("prefix")
-	if err != nil {
-		return nil, err
-	}
-	at, err := parameter(config.ParseAt(in.At))("at")
-	if err != nil {
-		return nil, err
-	}
-	b, err := s.service.Bundle(ctx, callerOf(ctx), in.Tenant, in.Environment, prefix,
-		service.ReadOptions{At: at, MinRevision: config.Revision(in.MinRevision)})
-	if err != nil {
-		return nil, err
-	}
-	return answerOf(bundle(b)), nil
-}
-
 type destroyIn struct {
 	AtPath
 	Idempotent
@@ -252,7 +228,7 @@ func (s *Server) changed(r service.ChangeResult, err error) (*written[api.Change
 type listChangesIn struct {
 	InTenant
 	OnePage
-	Kind []string `query:"kind,explode" enum:"tenant,change,destroy,environment,tag,token" doc:"Only revisions of these kinds"`
+	Kind []string `query:"kind,explode" enum:"tenant,change,destroy,environment,tag,token,secret,key" doc:"Only revisions of these kinds"`
 }
 
 func (s *Server) listChanges(ctx context.Context, in *listChangesIn) (*body[api.LogList], error) {

@@ -57,7 +57,7 @@ func (s *Server) layerEdit(r *http.Request) (edit service.Edit, message string, 
 	if message, err = headerMessage(r.Header.Get(api.HeaderMessage)); err != nil {
 		return edit, "", false, err
 	}
-	if edit.IfVersion, err = precondition(r.Header); err != nil {
+	if edit.IfVersion, err = precondition(r.Header, ofLayers); err != nil {
 		return edit, "", false, err
 	}
 	switch r.Method {
@@ -96,8 +96,21 @@ func onlyDryRun(r *http.Request) (bool, error) {
 	return dryRun, err
 }
 
-// precondition reads If-Match and If-None-Match as the version that a layer must have.
-func precondition(header http.Header) (*config.Version, error) {
+// tagged is a kind of thing with ETags that count.
+type tagged struct {
+	name  string
+	parse func(string) (int64, bool)
+	like  string // what its tags look like
+}
+
+var (
+	ofLayers  = tagged{"layer", api.ParseLayerETag, api.LayerETag(3)}
+	ofSecrets = tagged{"secret", api.ParseSecretETag, api.SecretETag(3)}
+)
+
+// precondition reads If-Match and If-None-Match as the version that a layer or
+// the record of a secret must have.
+func precondition(header http.Header, of tagged) (*config.Version, error) {
 	match, noneMatch := header.Values("If-Match"), header.Values("If-None-Match")
 	switch {
 	case len(match) == 0 && len(noneMatch) == 0:
@@ -108,14 +121,14 @@ func precondition(header http.Header) (*config.Version, error) {
 		return new(config.Version(0)), nil
 	case len(noneMatch) == 1:
 		return nil, config.Errorf(config.KindBadRequest, "a write takes If-None-Match only as *").At("If-None-Match").
-			Hint("send If-Match with the layer's ETag")
+			Hint("send If-Match with the %s's ETag", of.name)
 	case strings.TrimSpace(match[0]) == "*":
 		return new(service.AnyVersion), nil
 	}
-	version, ok := api.ParseLayerETag(strings.TrimSpace(match[0]))
+	version, ok := of.parse(strings.TrimSpace(match[0]))
 	if !ok {
-		return nil, config.Errorf(config.KindWrongETag, "If-Match holds no ETag of a layer").At("If-Match").
-			Hint("read the layer: its ETag looks like \"v3\"; that of an effective document names no version")
+		return nil, config.Errorf(config.KindWrongETag, "If-Match holds no ETag of a %s", of.name).At("If-Match").
+			Hint("read the %s: its ETag looks like %s; that of anything else names no version of it", of.name, of.like)
 	}
 	return new(config.Version(version)), nil
 }

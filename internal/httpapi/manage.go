@@ -34,7 +34,8 @@ func (s *Server) putEnvironment(ctx context.Context, in *putEnvironmentIn) (*wri
 	if in.Body == nil {
 		in.Body = &api.EnvironmentInput{}
 	}
-	r, err := s.service.PutEnvironment(ctx, callerOf(ctx), in.Tenant, in.Environment, in.Body.Parent, in.Body.Message)
+	r, err := s.service.PutEnvironment(ctx, callerOf(ctx), in.Tenant, in.Environment,
+		service.EnvironmentRequest{Parent: in.Body.Parent, IsolateSecrets: in.Body.Isolate, Message: in.Body.Message})
 	if err != nil {
 		return nil, err
 	}

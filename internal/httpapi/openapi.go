@@ -102,7 +102,7 @@ func placeParameters(more ...*huma.Param) []*huma.Param {
 	}, more...)
 }
 
-var pathParameter = in("path", "path", "string", "Address of the document; it contains slashes, which are sent as they are")
+var pathParameter = in("path", "path", "string", "Address of the document or secret; it contains slashes, which are sent as they are")
 
 func headers(named ...string) map[string]*huma.Param {
 	all := map[string]*huma.Param{}
@@ -137,11 +137,12 @@ func readConfigOperation(spec *huma.OpenAPI) *huma.Operation {
 		OperationID: "get-config", Tags: []string{"configs"}, Summary: "Read an effective document",
 		Description: "The layers of the environment and its ancestors, merged, with ${config:…} references resolved. The answer is the document itself.",
 		Parameters: placeParameters(append([]*huma.Param{
-			pathParameter, in("query", "explain", "boolean", "Answer where each leaf comes from instead"),
+			pathParameter, in("query", "explain", "boolean", "Answer where each leaf comes from instead"), revealParameter,
 		}, readQuery...)...),
 		Responses: map[string]*huma.Response{
 			"200": {Description: "The document", Content: content, Headers: headers("ETag", "Of digest, format and encoding",
-				api.HeaderRevision, "The revision the answer holds for", api.HeaderDigest, "SHA-256 of the document's RFC 8785 form")},
+				api.HeaderRevision, "The revision the answer holds for", api.HeaderDigest, "SHA-256 of the document's RFC 8785 form",
+				api.HeaderSecrets, "With reveal: path and version of each secret in the document, as in db/main 3, openai 7")},
 			"304": {Description: "It is what you have"},
 		},
 	}

@@ -128,7 +128,7 @@ func parameterError(status int, message string, errs []error) error {
 		}
 		detail := config.Problem{Message: "is not as it should be"}
 		if d, ok := err.(huma.ErrorDetailer); ok { // huma makes nothing else
-			detail.Message, detail.Pointer = d.ErrorDetail().Message, place(d.ErrorDetail().Location)
+			detail.Message, detail.Pointer = saying(d.ErrorDetail().Message, detail.Message), place(d.ErrorDetail().Location)
 		}
 		e.Details = append(e.Details, detail)
 	}
@@ -136,6 +136,20 @@ func parameterError(status int, message string, errs []error) error {
 		e.Pointer, e.Message = e.Details[0].Pointer, e.Details[0].Message
 	}
 	return e
+}
+
+// saying is huma's message if it is of those that hold nothing of the request,
+// else the other one: those of package encoding/json quote what they found.
+func saying(message, other string) string {
+	if strings.HasPrefix(message, "invalid character") {
+		return other
+	}
+	for _, harmless := range []string{"expected ", "unexpected ", "invalid ", "required ", "unknown query parameter"} {
+		if strings.HasPrefix(message, harmless) {
+			return message
+		}
+	}
+	return other
 }
 
 // place turns huma's query.limit and body.edits[0].op into limit and /edits/0/op.

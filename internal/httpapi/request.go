@@ -31,6 +31,15 @@ type requestState struct {
 	code      api.Code // what the caller was told
 }
 
+// wipe clears what came in the body. Nothing that outlives the request holds a
+// part of it.
+func (s *requestState) wipe() {
+	clear(s.body)
+	if s.caller.Idempotency != nil {
+		clear(s.caller.Idempotency.Request)
+	}
+}
+
 func (s *requestState) failed(err error, code api.Code) { s.err, s.code = err, code }
 
 type stateKey struct{}
@@ -105,6 +114,7 @@ func (s *Server) pass(w http.ResponseWriter, r *http.Request, state *requestStat
 		}
 	}
 	if !public && r.Method != http.MethodGet && r.Method != http.MethodHead {
+		defer state.wipe()
 		if err := s.readBody(w, r, state); err != nil {
 			s.fail(w, r, err)
 			return
@@ -215,6 +225,9 @@ const believedLength = 64 << 10
 // route can forget them.
 func (s *Server) readBody(w http.ResponseWriter, r *http.Request, state *requestState) error {
 	limits := s.limits()
+	if isSecret(r.URL.Path) {
+		limits.Body = min(limits.Body, maxSecretBody)
+	}
 	if r.ContentLength > limits.Body {
 		return bodyTooLarge(limits.Body, r.ContentLength)
 	}
@@ -225,37 +238,70 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request, state *request
 	if err := control.SetReadDeadline(time.Now().Add(limits.BodyTime)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return err
 	}
-	room := min(max(r.ContentLength, 0), believedLength) + bytes.MinRead
-	buffer := bytes.NewBuffer(make([]byte, 0, room))
-	n, err := buffer.ReadFrom(io.LimitReader(r.Body, limits.Body+1))
+	body, err := readAtMost(r.Body, limits.Body+1, r.ContentLength)
+	state.body = body // which is cleared at the end, however this ends
 	switch {
-	case n > limits.Body:
-		return bodyTooLarge(limits.Body, n)
+	case int64(len(body)) > limits.Body:
+		return bodyTooLarge(limits.Body, int64(len(body)))
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return config.Errorf(config.KindTimeout, "the body did not arrive within %s", limits.BodyTime).Hint("send it faster, or in smaller parts")
 	case err != nil:
 		return config.Errorf(config.KindBadRequest, "the body ended early")
 	}
 	_ = control.SetReadDeadline(time.Time{})
-	state.body = buffer.Bytes()
-	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(state.body)), n
+	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	if key := r.Header.Get(api.HeaderIdempotent); key != "" {
-		state.caller.Idempotency = &service.Idempotency{Key: key, Request: fingerprint(r, state.body)}
+		state.caller.Idempotency = &service.Idempotency{Key: key, Request: fingerprint(r, body)}
 	}
 	return nil
 }
 
+// readAtMost reads until the end, or so many bytes. It clears what it outgrows:
+// there may be values of secrets in it.
+func readAtMost(body io.Reader, limit, told int64) (text []byte, err error) {
+	text = make([]byte, 0, min(max(told, 0), believedLength)+bytes.MinRead)
+	for int64(len(text)) < limit {
+		if len(text) == cap(text) {
+			grown := append(make([]byte, 0, 2*cap(text)), text...)
+			clear(text)
+			text = grown
+		}
+		room := text[len(text):min(int64(cap(text)), limit)]
+		n, err := body.Read(room)
+		text = text[:len(text)+n]
+		if errors.Is(err, io.EOF) {
+			return text, nil
+		}
+		if err != nil {
+			return text, err
+		}
+	}
+	return text, nil
+}
+
+// isSecret says whether a path is that of a secret, whose bodies are bounded
+// more closely.
+func isSecret(path string) bool {
+	for range strings.Count(api.RouteSecrets, "/") - 1 {
+		_, rest, found := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+		if !found {
+			return false
+		}
+		path = rest
+	}
+	return strings.HasPrefix(path, "secrets/")
+}
+
 // fingerprint is all of a request that must be the same when its key comes again.
 func fingerprint(r *http.Request, body []byte) []byte {
-	var b bytes.Buffer
+	var head bytes.Buffer
 	for _, part := range []string{
 		r.Method, r.URL.RequestURI(), r.Header.Get("If-Match"), r.Header.Get("If-None-Match"),
 		r.Header.Get("Content-Type"), r.Header.Get(api.HeaderMessage),
 	} {
-		fmt.Fprintf(&b, "%d:%s,", len(part), part)
+		fmt.Fprintf(&head, "%d:%s,", len(part), part)
 	}
-	b.Write(body)
-	return b.Bytes()
+	return append(append(make([]byte, 0, head.Len()+len(body)), head.Bytes()...), body...) // one copy, which is cleared
 }
 
 func bodyTooLarge(limit, actual int64) error {

@@ -20,11 +20,27 @@ func (s *Server) register() {
 		s.plain(method, api.RouteLayer, s.writeLayer, writeLayerOperation(s.spec, method))
 	}
 	s.plain(get, api.RouteWatch, s.watch, watchOperation(s.spec))
+	s.plain(get, api.RouteBundle, s.readBundle, bundleOperation(s.spec))
+
+	s.plain(get, api.RouteSecret, s.readSecret, readSecretOperation(s.spec))
+	for _, method := range []string{put, patch, del} {
+		s.plain(method, api.RouteSecret, s.writeSecret, writeSecretOperation(s.spec, method))
+	}
+	typed(a, operation{get, api.RouteSecrets, "list-secrets", "secrets", "List the secrets of an environment, without their values", 0}, s.listSecrets)
+	typed(a, operation{get, api.RouteSecretHistory, "secret-history", "secrets", "List the versions of a secret of one environment, newest first", 0}, s.secretHistory)
+	typed(a, operation{get, api.RouteSecretDiff, "secret-diff", "secrets", "Say which fields of two versions differ", 0}, s.secretDiff)
+	typed(a, operation{get, api.RouteSecretAdopt, "secret-adoption", "secrets", "Say which live clients use which version", 0}, s.secretAdoption)
+	typed(a, operation{post, api.RouteSecretRotate, "rotate-secret", "secrets", "Make a new version as the secret's rotation says", 0}, s.rotateSecret)
+	typed(a, operation{post, api.RouteSecretActive, "activate-secret", "secrets", "Make a version the one in use", 0}, s.activateSecret)
+	typed(a, operation{post, api.RouteSecretRevoke, "revoke-secret", "secrets", "Refuse a version from now on and for ever", 0}, s.revokeSecret)
+	typed(a, operation{post, api.RouteSecretUndo, "undelete-secret", "secrets", "Bring a deleted secret back", 0}, s.undeleteSecret)
+	typed(a, operation{post, api.RouteSecretDestroy, "destroy-secret", "secrets", "Make versions of a secret unreadable for ever", 0}, s.destroySecret)
+	typed(a, operation{post, api.RouteAcks, "ack", "secrets", "Say what a client runs; it holds for 90 seconds", 0}, s.ack)
+	typed(a, operation{get, api.RouteAcks, "list-acks", "secrets", "Say what the live clients of an environment run", 0}, s.listAcks)
 
 	typed(a, operation{get, api.RouteConfigs, "list-configs", "configs", "List the effective documents of an environment", 0}, s.listConfigs)
 	typed(a, operation{get, api.RouteHistory, "history", "configs", "List the versions of a layer, newest first", 0}, s.history)
 	typed(a, operation{get, api.RouteDiff, "diff", "configs", "Compare two points", 0}, s.diff)
-	typed(a, operation{get, api.RouteBundle, "bundle", "configs", "Read every effective document below a prefix, at one revision", 0}, s.bundle)
 	typed(a, operation{post, api.RouteDestroy, "destroy-layer-version", "layers", "Make an old version of a layer unreadable for ever", 0}, s.destroy)
 
 	typed(a, operation{post, api.RouteChanges, "change", "changes", "Commit a set of edits, all of them or none", 0}, s.change)
@@ -52,9 +68,17 @@ func (s *Server) register() {
 	typed(a, operation{get, api.RouteTokens, "list-tokens", "tokens", "List the tokens of a tenant", 0}, s.listTokens)
 	typed(a, operation{post, api.RouteTokens, "create-token", "tokens", "Issue a token of a tenant", created}, s.createToken)
 	typed(a, operation{del, api.RouteToken, "revoke-token", "tokens", "Take a token of a tenant back", 0}, s.revokeToken)
+	typed(a, operation{post, api.RouteTokenRotate, "rotate-token", "tokens", "Give a token of a tenant a successor", created}, s.rotateToken)
 	typed(a, operation{get, api.RouteServerTokens, "list-server-tokens", "tokens", "List the tokens of the server", 0}, s.listServerTokens)
 	typed(a, operation{post, api.RouteServerTokens, "create-server-token", "tokens", "Issue a token of the server", created}, s.createServerToken)
 	typed(a, operation{del, api.RouteServerToken, "revoke-server-token", "tokens", "Take a token of the server back", 0}, s.revokeServerToken)
+	typed(a, operation{post, api.RouteServerRotate, "rotate-server-token", "tokens", "Give a token of the server a successor", created}, s.rotateServerToken)
+
+	typed(a, operation{get, api.RouteKeys, "tenant-keys", "keys", "Say which versions of the tenant's key there are, and when the next is due", 0}, s.tenantKeys)
+	typed(a, operation{post, api.RouteKeysRotate, "rotate-tenant-key", "keys", "Make a new version of the tenant's key", 0}, s.rotateTenantKey)
+	typed(a, operation{post, api.RouteKeysRetire, "retire-tenant-key", "keys", "Take an old version of the tenant's key away for good", 0}, s.retireTenantKey)
+	typed(a, operation{get, api.RouteMasterKeys, "master-keys", "keys", "Say which versions of the master key there are, and when the next is due", 0}, s.masterKeys)
+	typed(a, operation{post, api.RouteMasterRotate, "rotate-master-key", "keys", "Read the master key anew, and wrap every tenant's key with it", 0}, s.rotateMasterKey)
 
 	typed(a, operation{get, api.RouteIdentity, "identity", "server", "Say who the caller is", 0}, s.identity)
 	typed(a, operation{get, api.RouteVersion, "version", "server", "Say what build the server is", 0}, s.buildVersion)

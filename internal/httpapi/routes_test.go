@@ -16,6 +16,7 @@ import (
 
 	"github.com/llm-devops/llm-config-manager/api"
 	"github.com/llm-devops/llm-config-manager/internal/httpapi"
+	"github.com/llm-devops/llm-config-manager/internal/seal"
 )
 
 var update = flag.Bool("update", false, "write golden files anew")
@@ -63,6 +64,20 @@ var bodies = map[string]string{
 	"POST " + api.RouteTenants:      `{"name":"stolen"}`,
 	"POST " + api.RouteTokens:       `{"name":"stolen"}`,
 	"POST " + api.RouteServerTokens: `{"name":"stolen"}`,
+
+	"PUT " + api.RouteSecret:         `{"generate":{"kind":"hex"}}`,
+	"PATCH " + api.RouteSecret:       `{"description":"stolen"}`,
+	"POST " + api.RouteSecretRotate:  `{"generate":{"kind":"hex"}}`,
+	"POST " + api.RouteSecretActive:  `{"version":1}`,
+	"POST " + api.RouteSecretRevoke:  `{}`,
+	"POST " + api.RouteSecretUndo:    `{}`,
+	"POST " + api.RouteSecretDestroy: `{"versions":[1]}`,
+	"POST " + api.RouteAcks:          `{"client":"stolen","revision":1}`,
+	"POST " + api.RouteKeysRotate:    `{}`,
+	"POST " + api.RouteKeysRetire:    `{"version":1}`,
+	"POST " + api.RouteMasterRotate:  `{}`,
+	"POST " + api.RouteTokenRotate:   `{}`,
+	"POST " + api.RouteServerRotate:  `{}`,
 }
 
 // anyRequest is a valid request for a route on what the victim has.
@@ -88,7 +103,9 @@ func anyRequest(t *testing.T, r httpapi.Route, victim *victim) (target, body str
 	switch {
 	case r.Pattern == api.RouteDestroy:
 		target += "?version=1"
-	case r.Method == http.MethodPatch:
+	case r.Pattern == api.RouteSecretDiff:
+		target += "?from=1"
+	case r.Method == http.MethodPatch && r.Pattern == api.RouteLayer:
 		headers = []string{"Content-Type", api.TypeMergePatch}
 	}
 	return target, body, headers
@@ -109,6 +126,9 @@ func newVictim(t *testing.T, w *world, canary string) *victim {
 	var issued api.IssuedToken
 	v.call(t, "POST", v.path(api.RouteTokens), api.NewToken{Name: canary}).want(t, 201).into(t, &issued)
 	v.tokenID = issued.ID
+	for range 2 {
+		v.call(t, "PUT", v.path(api.RouteSecret, "base", "canary"), `{"generate":{"kind":"password"},"description":"`+canary+`"}`).want(t, 200)
+	}
 	return v
 }
 
@@ -251,7 +271,15 @@ func TestEveryRouteServes(t *testing.T) {
 				body = strings.Replace(body, "stolen", v.name+"-child", 1)
 			case "DELETE " + api.RouteEnvironment:
 				target = v.path(r.Pattern, "edge")
-			case "DELETE " + api.RouteServerToken:
+			case "POST " + api.RouteSecretUndo:
+				v.call(t, "DELETE", v.path(api.RouteSecret, "base", "canary"), nil).want(t, 200)
+			case "POST " + api.RouteKeysRetire:
+				v.rewrapped(t)
+			case "POST " + api.RouteMasterRotate:
+				if err := seal.AddFileKey(w.keyFile); err != nil {
+					t.Fatal(err)
+				}
+			case "DELETE " + api.RouteServerToken, "POST " + api.RouteServerRotate:
 				var issued api.IssuedToken
 				w.call(t, w.root, "POST", api.RouteServerTokens, api.NewToken{Name: "x"}).want(t, 201).into(t, &issued)
 				target = api.Build(r.Pattern, issued.ID)
@@ -261,5 +289,17 @@ func TestEveryRouteServes(t *testing.T) {
 				t.Errorf("%d %s", got.status, got.body)
 			}
 		})
+	}
+}
+
+// rewrapped rotates the tenant's key, and waits until the old one is not needed.
+func (n *tenant) rewrapped(t *testing.T) {
+	t.Helper()
+	n.call(t, "POST", n.path(api.RouteKeysRotate), nil).want(t, 200)
+	for more := true; more; {
+		var err error
+		if more, err = n.service.RewrapKeys(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

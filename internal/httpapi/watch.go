@@ -71,6 +71,9 @@ func watchRequest(r *http.Request) (service.WatchRequest, error) {
 			if in.Data = query.Get(name) == "data"; !in.Data {
 				return in, config.Errorf(config.KindBadRequest, "include can only be data").At(name)
 			}
+		case "reveal":
+			return in, config.Errorf(config.KindBadRequest, "a watch never carries the values of secrets").At(name).
+				Hint("it names the secrets that changed; read each of them with reveal=true")
 		default:
 			return in, unknownParameter(name)
 		}
@@ -222,6 +225,7 @@ func (t *stream) frame(n service.Notice) ([]byte, error) {
 func (t *stream) encode(n service.Notice) ([]byte, error) {
 	name, data := api.EventChange, any(api.WatchEvent{
 		Revision: int64(n.Event.Revision), Time: n.Event.Time.UTC(), Changes: convert(n.Changes, t.change),
+		Secrets: some(n.Secrets, secretNotice),
 	})
 	if n.Reset != "" {
 		name, data = api.EventReset, api.WatchReset{Revision: int64(n.Event.Revision), Reason: n.Reset}
@@ -236,9 +240,13 @@ func (t *stream) encode(n service.Notice) ([]byte, error) {
 }
 
 func (t *stream) change(c watch.Change) api.WatchChange {
-	out := api.WatchChange{
-		Path:  c.Path.String(),
-		Cause: &api.LayerRef{Environment: t.watcher.EnvironmentName(c.Cause.Environment), Version: int64(c.Cause.Version)},
+	out := api.WatchChange{Path: c.Path.String()}
+	if c.Secret != nil {
+		out.Secret = &api.SecretRef{
+			Environment: t.watcher.EnvironmentName(c.Secret.Environment), Path: c.Secret.Path.String(), Version: int64(c.Secret.Version),
+		}
+	} else {
+		out.Cause = &api.LayerRef{Environment: t.watcher.EnvironmentName(c.Cause.Environment), Version: int64(c.Cause.Version)}
 	}
 	if c.Exists {
 		out.Digest = c.Digest.String()
@@ -247,4 +255,8 @@ func (t *stream) change(c watch.Change) api.WatchChange {
 		out.Document = json.RawMessage(c.Effective.Document.Canonical())
 	}
 	return out
+}
+
+func secretNotice(n watch.SecretNotice) api.SecretNotice {
+	return api.SecretNotice{Path: n.Path.String(), Version: int64(n.Version)}
 }

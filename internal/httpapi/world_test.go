@@ -32,6 +32,7 @@ import (
 type backend struct {
 	service *service.Service
 	clock   *clock
+	keyFile string
 	root    string // a token of a server administrator
 	tenants atomic.Int64
 }
@@ -83,7 +84,7 @@ func openBackend(dir string) (*backend, func() error, error) {
 	if err != nil {
 		return nil, nil, errors.Join(err, closeAll())
 	}
-	b := &backend{clock: c, service: service.New(service.Options{Store: data, Keyring: keyring, Clock: c.now})}
+	b := &backend{clock: c, keyFile: file, service: service.New(service.Options{Store: data, Keyring: keyring, Clock: c.now})}
 	err = b.service.FirstToken(ctx, func(token string) error {
 		b.root = token
 		return nil
