@@ -77,9 +77,11 @@ func (p *putAck) store(t *tx) error {
 func (p *putAck) committed() {}
 func (p *putAck) size() int  { return len(p.ack.Sealed) }
 
+// selectAcks keeps to the environment's own: by the end of their time ("+" rules
+// that index out) they lie among those of all environments.
 const selectAcks = `
 SELECT client, principal, time, expires, sealed FROM acks
-WHERE tenant = ? AND environment = ? AND expires > ? ORDER BY client, principal`
+WHERE tenant = ? AND environment = ? AND +expires > ? ORDER BY client, principal`
 
 // Acks implements store.Acks.
 func (s *Store) Acks(

@@ -103,7 +103,7 @@ func (c *commit) checkOn(t *tx, state *tenantState) error {
 	c.state = state
 	for _, check := range []func(*tx) error{
 		c.checkEverything, c.checkIdempotent, c.checkEnvironments, c.checkPaths, c.checkReferrers, c.checkDestroy,
-		c.checkSecrets, c.checkTags, c.checkTokens,
+		c.checkSecretsStand, c.checkSecrets, c.checkTags, c.checkTokens,
 	} {
 		if err := check(t); err != nil {
 			return err

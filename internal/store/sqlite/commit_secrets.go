@@ -41,6 +41,28 @@ const (
 SELECT 1 FROM secret_values WHERE tenant = ? AND path = ? AND environment = ? AND version = ?`
 )
 
+const (
+	existsNewSecret     = `SELECT 1 FROM secrets WHERE tenant = ? AND path = ? AND revision > ? LIMIT 1`
+	existsNewSecretEdge = `SELECT 1 FROM secret_edges WHERE tenant = ? AND to_path = ? AND revision > ? LIMIT 1`
+)
+
+// checkSecretsStand refuses when a secret, or what refers to it, moved that was
+// expected to stand still.
+func (c *commit) checkSecretsStand(t *tx) error {
+	for query, paths := range map[string][]config.Path{existsNewSecret: c.write.Expect.Secrets, existsNewSecretEdge: c.write.Expect.SecretEdges} {
+		for _, path := range paths {
+			found, err := t.exists(query, c.tenant[:], path.String(), int64(c.write.Expect.Revision))
+			if err != nil {
+				return err
+			}
+			if found {
+				return moved("the secret " + path.String() + ", or what refers to it,")
+			}
+		}
+	}
+	return nil
+}
+
 func (c *commit) checkSecrets(t *tx) error {
 	for i := range c.write.Secrets {
 		if err := c.checkSecret(t, &c.write.Secrets[i]); err != nil {

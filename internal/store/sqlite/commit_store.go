@@ -83,7 +83,7 @@ func (c *commit) storeLayer(t *tx, l *store.LayerWrite) error {
 
 const (
 	insertSecretEdge = `
-INSERT INTO secret_edges (tenant, to_path, from_path, environment) VALUES (?, ?, ?, ?)
+INSERT INTO secret_edges (tenant, to_path, from_path, environment, revision) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT DO NOTHING`
 
 	deleteSecretEdge = `
@@ -97,7 +97,7 @@ func (c *commit) storeSecretEdges(t *tx, l *store.LayerWrite) error {
 		}
 	}
 	for _, to := range l.AddSecrets {
-		if err := t.exec(insertSecretEdge, c.tenant[:], to.String(), l.Path.String(), int64(l.Environment)); err != nil {
+		if err := t.exec(insertSecretEdge, c.tenant[:], to.String(), l.Path.String(), int64(l.Environment), int64(c.receipt.Revision)); err != nil {
 			return err
 		}
 	}

@@ -37,9 +37,17 @@ func OpenKeys(ctx context.Context, dir string) (*Keys, error) {
 // Close implements store.Keys.
 func (k *Keys) Close() error { return k.db.Close() }
 
+const (
+	tenantKeyColumns = `tenant, wrapped, master, generation, newest, created, rotated`
+
+	selectTenantKey       = `SELECT ` + tenantKeyColumns + ` FROM tenant_keys WHERE tenant = ?`
+	selectTenantKeys      = `SELECT ` + tenantKeyColumns + ` FROM tenant_keys ORDER BY tenant LIMIT ?`
+	selectTenantKeysAfter = `SELECT ` + tenantKeyColumns + ` FROM tenant_keys WHERE tenant > ? ORDER BY tenant LIMIT ?`
+)
+
 // TenantKey implements store.Keys.
 func (k *Keys) TenantKey(ctx context.Context, tenant config.TenantID) (store.TenantKey, error) {
-	keys, err := k.tenantKeys(ctx, `WHERE tenant = ?`, tenant[:])
+	keys, err := k.tenantKeys(ctx, selectTenantKey, tenant[:])
 	switch {
 	case err != nil:
 		return store.TenantKey{}, err
@@ -57,15 +65,14 @@ func (k *Keys) TenantKeys(ctx context.Context, after *config.TenantID, limit int
 		return nil, err
 	}
 	if after == nil {
-		return k.tenantKeys(ctx, `ORDER BY tenant LIMIT ?`, limit)
+		return k.tenantKeys(ctx, selectTenantKeys, limit)
 	}
-	return k.tenantKeys(ctx, `WHERE tenant > ? ORDER BY tenant LIMIT ?`, after[:], limit)
+	return k.tenantKeys(ctx, selectTenantKeysAfter, after[:], limit)
 }
 
 // tenantKeys reads keys; a tombstone has nothing but its tenant.
-func (k *Keys) tenantKeys(ctx context.Context, which string, arguments ...any) ([]store.TenantKey, error) {
-	rows, err := k.db.QueryContext(ctx, `
-SELECT tenant, wrapped, master, generation, newest, created, rotated FROM tenant_keys `+which, arguments...)
+func (k *Keys) tenantKeys(ctx context.Context, text string, arguments ...any) ([]store.TenantKey, error) {
+	rows, err := k.db.QueryContext(ctx, text, arguments...)
 	if err != nil {
 		return nil, engineError(err)
 	}

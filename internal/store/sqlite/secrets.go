@@ -48,13 +48,17 @@ func secretOf(r row) (store.Secret, error) {
 // ScanSecrets implements store.Secrets.
 func (s *Store) ScanSecrets(ctx context.Context, tenant config.TenantID, scan store.Scan) ([]store.Secret, store.Cursor, error) {
 	scan.At = 0
+	kind := "secrets"
+	if scan.Deleted {
+		kind = "secrets, deleted ones too"
+	}
 	sc := scanner[store.Secret]{
 		scan:  scan,
-		kind:  "secrets",
+		kind:  kind,
 		below: scanSecretsBelow,
 		exact: scanSecret,
 		item:  secretOf,
-		live:  func(secret store.Secret) bool { return !secret.Deleted },
+		live:  func(secret store.Secret) bool { return scan.Deleted || !secret.Deleted },
 		path:  func(secret store.Secret) config.Path { return secret.Path },
 	}
 	return sc.read(ctx, s, tenant)

@@ -57,6 +57,7 @@ CREATE TABLE secret_edges (
     to_path     TEXT    NOT NULL,
     from_path   TEXT    NOT NULL,
     environment INTEGER NOT NULL,
+    revision    INTEGER NOT NULL,
     PRIMARY KEY (tenant, to_path, from_path, environment)
 ) STRICT, WITHOUT ROWID;
 
