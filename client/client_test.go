@@ -268,8 +268,8 @@ func TestHealth(t *testing.T) {
 func TestPages(t *testing.T) {
 	// Every list has three entries on two pages, and then fails.
 	pages := map[string]string{
-		"":  `{"next_cursor":"2","configs":[{},{}],"entries":[{},{}],"changes":[{},{}],"tags":[{},{}],"tenants":[{},{}],"tokens":[{},{}]}`,
-		"2": `{"configs":[{}],"entries":[{}],"changes":[{}],"tags":[{}],"tenants":[{}],"tokens":[{}]}`,
+		"":  `{"next_cursor":"2","configs":[{},{}],"entries":[{},{}],"changes":[{},{}],"tags":[{},{}],"tenants":[{},{}],"tokens":[{},{}],"secrets":[{},{}]}`,
+		"2": `{"configs":[{}],"entries":[{}],"changes":[{}],"tags":[{}],"tenants":[{}],"tokens":[{}],"secrets":[{}]}`,
 	}
 	asked := 0
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -293,6 +293,7 @@ func TestPages(t *testing.T) {
 		}
 	}
 	check("configs", func() (int, error) { return count(c.AllConfigs(ctx, "base", List{})) })
+	check("secrets", func() (int, error) { return count(c.AllSecrets(ctx, "base", SecretList{})) })
 	check("history", func() (int, error) { return count(c.AllHistory(ctx, "base", "a", HistoryQuery{})) })
 	check("changes", func() (int, error) { return count(c.AllChanges(ctx, Page{})) })
 	check("tags", func() (int, error) { return count(c.AllTags(ctx, Page{})) })

@@ -30,17 +30,29 @@ type fakeServer struct {
 	away      bool // connections are refused
 	open      []net.Conn
 	revision  int64
-	documents map[string]string   // path → canonical text
-	events    []fakeEvent         // everything that was told
-	told      chan struct{}       // closed, and replaced, at every event
-	cut       chan struct{}       // closed, and replaced, to end every stream
-	reads     map[string]int      // path → how often it was read
-	minimums  map[string][]string // path → the min_revision of every read
-	resumes   []string            // the Last-Event-ID of every watch
-	prefixes  []string            // the prefix of every watch
+	documents map[string]string     // path → canonical text
+	events    []fakeEvent           // everything that was told
+	told      chan struct{}         // closed, and replaced, at every event
+	cut       chan struct{}         // closed, and replaced, to end every stream
+	reads     map[string]int        // path → how often it was read
+	minimums  map[string][]string   // path → the min_revision of every read
+	resumes   []string              // the Last-Event-ID of every watch
+	prefixes  []string              // the prefix of every watch
+	secrets   map[string]fakeSecret // path → its state
+	ackTimes  []time.Time           // when each acknowledgement came
+	ackBodies []api.Ack
+	onAck     func(w http.ResponseWriter) (handled bool)
 	onRead    func(w http.ResponseWriter, r *http.Request, path string) (handled bool)
 	onWatch   func(w http.ResponseWriter, r *http.Request) (handled bool)
 }
+
+// fakeSecret is a secret of the field "value", whose values tell their version.
+type fakeSecret struct {
+	current, previous int64     // 0 for none
+	until             time.Time // of previous
+}
+
+func fakeValue(path string, version int64) string { return fmt.Sprintf("canary-%s-%d", path, version) }
 
 type fakeEvent struct {
 	revision int64
@@ -52,10 +64,13 @@ func newFake(t *testing.T, documents map[string]string) *fakeServer {
 	f := &fakeServer{
 		t: t, conns: make(chan net.Conn), closed: make(chan struct{}), revision: 10, documents: maps.Clone(documents),
 		told: make(chan struct{}), cut: make(chan struct{}), reads: map[string]int{}, minimums: map[string][]string{},
+		secrets: map[string]fakeSecret{},
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+api.RouteConfig, f.serveRead)
 	mux.HandleFunc("GET "+api.RouteWatch, f.serveWatch)
+	mux.HandleFunc("GET "+api.RouteSecret, f.serveSecret)
+	mux.HandleFunc("POST "+api.RouteAcks, f.serveAck)
 	server := &http.Server{Handler: mux}
 	done := make(chan struct{})
 	go func() { defer close(done); _ = server.Serve(f) }()
@@ -146,7 +161,129 @@ func (f *fakeServer) serveRead(w http.ResponseWriter, r *http.Request) {
 		problem(w, api.CodeNotFound, "there is no document "+path)
 		return
 	}
-	document(w, text, revision, digestOf([]byte(text)))
+	digest := digestOf([]byte(text))
+	if r.URL.Query().Get("reveal") == "true" {
+		revealed, header, ok := f.revealed(text)
+		if !ok {
+			problem(w, api.CodeSecretUnavailable, "a secret is not there, or not for you")
+			return
+		}
+		if header != "" {
+			w.Header().Set(api.HeaderSecrets, header)
+		}
+		text = revealed
+	}
+	document(w, text, revision, digest)
+}
+
+// revealed puts the values of secrets where a text refers to them.
+func (f *fakeServer) revealed(text string) (revealed, header string, ok bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var used []string
+	for _, path := range slices.Sorted(maps.Keys(f.secrets)) {
+		reference := "${secret:" + path + "#value}"
+		if version := f.secrets[path].current; strings.Contains(text, reference) && version != 0 {
+			text = strings.ReplaceAll(text, reference, fakeValue(path, version))
+			used = append(used, fmt.Sprintf("%s %d", path, version))
+		}
+	}
+	return text, strings.Join(used, ", "), !strings.Contains(text, "${secret:")
+}
+
+func (f *fakeServer) serveSecret(w http.ResponseWriter, r *http.Request) {
+	path := r.PathValue("path")
+	f.mu.Lock()
+	f.reads[path]++
+	f.minimums[path] = append(f.minimums[path], r.URL.Query().Get("min_revision"))
+	hook, secret, revision := f.onRead, f.secrets[path], f.revision
+	f.mu.Unlock()
+	if hook != nil && hook(w, r, path) {
+		return
+	}
+	if secret.current == 0 {
+		problem(w, api.CodeNotFound, "there is no secret "+path)
+		return
+	}
+	secretAnswer(w, path, secret, revision)
+}
+
+func secretAnswer(w http.ResponseWriter, path string, s fakeSecret, revision int64) {
+	version := func(number int64) api.RevealedVersion {
+		text, _ := json.Marshal(fakeValue(path, number))
+		return api.RevealedVersion{Version: number, Fields: map[string]json.RawMessage{"value": text}}
+	}
+	out := api.RevealedSecret{Environment: "base", Path: path, Revision: revision, RevealedVersion: version(s.current)}
+	if s.previous != 0 && time.Now().Before(s.until) {
+		previous := version(s.previous)
+		previous.Until = &s.until
+		out.Previous = &previous
+	}
+	w.Header().Set("Content-Type", api.TypeJSON)
+	_ = json.NewEncoder(w).Encode(out)
+}
+
+func (f *fakeServer) serveAck(w http.ResponseWriter, r *http.Request) {
+	var ack api.Ack
+	if err := json.NewDecoder(r.Body).Decode(&ack); err != nil || r.Header.Get(api.HeaderIdempotent) != "" {
+		f.t.Errorf("an acknowledgement that is none: %v, header %v", err, r.Header)
+	}
+	f.mu.Lock()
+	f.ackTimes, f.ackBodies = append(f.ackTimes, time.Now()), append(f.ackBodies, ack)
+	hook := f.onAck
+	f.mu.Unlock()
+	if hook != nil && hook(w) {
+		return
+	}
+	w.Header().Set("Content-Type", api.TypeJSON)
+	_ = json.NewEncoder(w).Encode(api.AckResult{ExpiresAt: time.Now().Add(90 * time.Second)})
+}
+
+// acked is the last acknowledgement, and how many there were.
+func (f *fakeServer) acked() (last api.Ack, times int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if n := len(f.ackBodies); n > 0 {
+		last = f.ackBodies[n-1]
+	}
+	return last, len(f.ackBodies)
+}
+
+func (f *fakeServer) setOnAck(hook func(w http.ResponseWriter) bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.onAck = hook
+}
+
+// putSecret makes a new state of a secret at the next revision, and tells of it
+// and of the documents that refer to it.
+func (f *fakeServer) putSecret(path string, s fakeSecret) int64 {
+	revision := f.putSecretQuietly(path, s)
+	f.send(revision, f.secretEvent(revision, path, s.current))
+	return revision
+}
+
+func (f *fakeServer) putSecretQuietly(path string, s fakeSecret) int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.revision++
+	f.secrets[path] = s
+	return f.revision
+}
+
+func (f *fakeServer) secretEvent(revision int64, path string, version int64) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	event := api.WatchEvent{Revision: revision, Secrets: []api.SecretNotice{{Path: path, Version: version}}}
+	for _, name := range slices.Sorted(maps.Keys(f.documents)) {
+		if text := f.documents[name]; strings.Contains(text, "${secret:"+path+"#") {
+			event.Changes = append(event.Changes, api.WatchChange{
+				Path: name, Digest: digestOf([]byte(text)), Document: json.RawMessage(text),
+				Secret: &api.SecretRef{Environment: "base", Path: path, Version: version},
+			})
+		}
+	}
+	return eventText(api.EventChange, revision, event)
 }
 
 func document(w http.ResponseWriter, text string, revision int64, digest string) {
@@ -302,7 +439,14 @@ func (f *fakeServer) watches() []string {
 // openStore opens a store on the fake, closed when the test ends.
 func (f *fakeServer) openStore(paths ...string) *Store {
 	f.t.Helper()
-	s, err := OpenStore(f.t.Context(), f.client, StoreOptions{Environment: "production"}, paths...)
+	return f.openWith(StoreOptions{}, paths...)
+}
+
+// openWith is openStore with options.
+func (f *fakeServer) openWith(o StoreOptions, paths ...string) *Store {
+	f.t.Helper()
+	o.Environment = "production"
+	s, err := OpenStore(f.t.Context(), f.client, o, paths...)
 	if err != nil {
 		f.t.Fatal(err)
 	}
