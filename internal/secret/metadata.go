@@ -100,4 +100,6 @@ func (w *Webhook) check() error {
 	return nil
 }
 
-func seconds(d interface{ Seconds() float64 }) string { return fmt.Sprintf("%.0f seconds", d.Seconds()) }
+func seconds(d interface{ Seconds() float64 }) string {
+	return fmt.Sprintf("%.0f seconds", d.Seconds())
+}
