@@ -192,13 +192,19 @@ const existsNewEdge = `
 SELECT 1 FROM edges WHERE tenant = ? AND to_path = ? AND revision > ? LIMIT 1`
 
 func (c *commit) checkReferrers(t *tx) error {
-	for _, path := range c.write.Expect.Referrers {
-		found, err := t.exists(existsNewEdge, c.tenant[:], path.String(), int64(c.write.Expect.Revision))
+	return c.checkStand(t, existsNewEdge, c.write.Expect.Referrers, "what refers to ")
+}
+
+// checkStand refuses when a statement finds something at a path that is newer
+// than what was expected.
+func (c *commit) checkStand(t *tx, text string, paths []config.Path, what string) error {
+	for _, path := range paths {
+		found, err := t.exists(text, c.tenant[:], path.String(), int64(c.write.Expect.Revision))
 		if err != nil {
 			return err
 		}
 		if found {
-			return moved("what refers to " + path.String())
+			return moved(what + path.String())
 		}
 	}
 	return nil

@@ -49,18 +49,10 @@ const (
 // checkSecretsStand refuses when a secret, or what refers to it, moved that was
 // expected to stand still.
 func (c *commit) checkSecretsStand(t *tx) error {
-	for query, paths := range map[string][]config.Path{existsNewSecret: c.write.Expect.Secrets, existsNewSecretEdge: c.write.Expect.SecretEdges} {
-		for _, path := range paths {
-			found, err := t.exists(query, c.tenant[:], path.String(), int64(c.write.Expect.Revision))
-			if err != nil {
-				return err
-			}
-			if found {
-				return moved("the secret " + path.String() + ", or what refers to it,")
-			}
-		}
+	if err := c.checkStand(t, existsNewSecret, c.write.Expect.Secrets, "the secret "); err != nil {
+		return err
 	}
-	return nil
+	return c.checkStand(t, existsNewSecretEdge, c.write.Expect.SecretEdges, "what refers to the secret ")
 }
 
 func (c *commit) checkSecrets(t *tx) error {

@@ -328,7 +328,15 @@ func scanSecretsSelection(t *testing.T, w *world) {
 			}
 		}
 	}
-	_, cursor, err := w.ScanSecrets(w.ctx, n.ID, store.Scan{Environments: both, Page: store.Page{Limit: 3}})
+	for limit := 1; limit <= 7; limit++ {
+		scan := store.Scan{Environments: both[1:], Deleted: true}
+		same(t, saidSecrets(n.scanSecrets(t, scan, limit)), []string{"1 dead@2 deleted", "1 llm-x@1 7", "1 llm/eu/key-a@1 1", "1 llm/us@2 deleted"})
+	}
+	_, cursor, err := w.ScanSecrets(w.ctx, n.ID, store.Scan{Environments: both, Deleted: true, Page: store.Page{Limit: 3}})
+	ok(t, err)
+	_, _, err = w.ScanSecrets(w.ctx, n.ID, store.Scan{Environments: both, Page: store.Page{Limit: 3, Cursor: cursor}})
+	refused(t, err, config.KindInvalidCursor)
+	_, cursor, err = w.ScanSecrets(w.ctx, n.ID, store.Scan{Environments: both, Page: store.Page{Limit: 3}})
 	ok(t, err)
 	n.commit(t, writeSecrets(secret(base, "llm/eu/key-a", 2, ""), secret(base, "llm/eu/new", 1, "9")))
 	secrets, _, err := w.ScanSecrets(w.ctx, n.ID, store.Scan{Environments: both, Page: store.Page{Limit: 2, Cursor: cursor}})

@@ -36,6 +36,8 @@ func Run(t *testing.T, open func(t *testing.T, clock func() time.Time) store.Sto
 		"expect referrers":         expectReferrers,
 		"expect environments":      expectEnvironments,
 		"expect everything":        expectEverything,
+		"expect secrets":           expectSecrets,
+		"expect secret edges":      expectSecretEdges,
 		"refused leaves nothing":   refusedLeavesNothing,
 		"committed":                committed,
 		"concurrent writers":       concurrentWriters,

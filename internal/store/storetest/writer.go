@@ -109,6 +109,55 @@ func expectEverything(t *testing.T, w *world) {
 	same(t, n.holds(t, store.Expect{Revision: 2, Everything: true}), true)
 }
 
+func expectSecrets(t *testing.T, w *world) {
+	n := w.createTenant(t, "alpha")
+	n.commit(t, writeSecrets(secret(base, "openai", 1, "1")))       // 2
+	n.commit(t, writeSecrets(secret(production, "openai", 1, "2"))) // 3
+	n.commit(t, writeSecrets(secret(base, "mistral", 1, "3")))      // 4
+	n.commit(t, writeSecrets(secret(base, "mistral", 2, "")))       // 5
+	n.put(t, layer(base, "document", 0, "no secret"))               // 6
+	ok(t, w.Rewrap(w.ctx, n.ID, nil))
+	w.createTenant(t, "beta").commit(t, writeSecrets(secret(base, "openai", 1, "other")))
+	for _, c := range []struct {
+		revision config.Revision
+		paths    []string
+		want     bool
+	}{
+		{2, []string{"openai"}, false}, // another environment's record counts
+		{3, []string{"openai"}, true},
+		{3, []string{"openai", "mistral"}, false},
+		{4, []string{"mistral"}, false}, // a deletion counts
+		{5, []string{"openai", "mistral"}, true},
+		{1, []string{"openai/eu", "OpenAI", "opena", "document"}, true},
+		{1, nil, true},
+	} {
+		expect := store.Expect{Revision: c.revision, Secrets: pathsOf(c.paths)}
+		if n.holds(t, expect) != c.want {
+			t.Errorf("at %d, the secrets %v stand still: %v, want %v", c.revision, c.paths, !c.want, c.want)
+		}
+	}
+	same(t, n.holds(t, store.Expect{Revision: 1, Paths: pathsOf([]string{"openai"})}), true) // a secret is no layer
+}
+
+func expectSecretEdges(t *testing.T, w *world) {
+	n := w.createTenant(t, "alpha")
+	refer := func(version config.Version, add, drop []string) {
+		t.Helper()
+		l := layer(base, "gateway", version, "text")
+		l.AddSecrets, l.DropSecrets = pathsOf(add), pathsOf(drop)
+		n.commit(t, write(l))
+	}
+	refer(1, []string{"openai"}, nil) // 2
+	refer(2, []string{"openai"}, nil) // 3; there already: not new
+	openai := pathsOf([]string{"mistral", "openai"})
+	same(t, n.holds(t, store.Expect{Revision: 1, SecretEdges: openai}), false)
+	same(t, n.holds(t, store.Expect{Revision: 2, SecretEdges: openai}), true)
+	same(t, n.holds(t, store.Expect{Revision: 1, SecretEdges: pathsOf([]string{"gateway", "opena"})}), true)
+	same(t, n.holds(t, store.Expect{Revision: 1, Referrers: openai}), true)
+	refer(3, nil, []string{"openai"}) // 4
+	same(t, n.holds(t, store.Expect{Revision: 1, SecretEdges: openai}), true)
+}
+
 // refusedLeavesNothing refuses a write that holds something of everything.
 func refusedLeavesNothing(t *testing.T, w *world) {
 	n := w.createTenant(t, "alpha")
