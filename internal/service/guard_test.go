@@ -6,9 +6,11 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/llm-devops/llm-config-manager/internal/access"
 	"github.com/llm-devops/llm-config-manager/internal/config"
+	"github.com/llm-devops/llm-config-manager/internal/seal"
 	"github.com/llm-devops/llm-config-manager/internal/service"
 	"github.com/llm-devops/llm-config-manager/internal/store"
 )
@@ -34,7 +36,7 @@ var unfit = arguments{
 type verb func(ctx context.Context, s *service.Service, who service.Caller, tenant string, in arguments) error
 
 // inside are the verbs that are for a tenant's own people alone.
-var inside = map[string]verb{
+var inside = together(secretVerbs, map[string]verb{
 	"Config": func(ctx context.Context, s *service.Service, who service.Caller, tenant string, in arguments) error {
 		_, err := s.Config(ctx, who, tenant, in.environment, in.path, in.read())
 		return err
@@ -144,7 +146,7 @@ var inside = map[string]verb{
 		_, _, err := s.Tokens(ctx, who, tenant, in.page)
 		return err
 	},
-}
+})
 
 // about are the verbs on a tenant as such, which a server admin may use.
 var about = map[string]verb{
@@ -176,6 +178,18 @@ var onServer = map[string]verb{
 		_, err := s.RevokeServerToken(ctx, who, in.name)
 		return err
 	},
+	"MasterKeys": func(ctx context.Context, s *service.Service, who service.Caller, _ string, _ arguments) error {
+		_, _, err := s.MasterKeys(ctx, who)
+		return err
+	},
+	"RotateMasterKey": func(ctx context.Context, s *service.Service, who service.Caller, _ string, in arguments) error {
+		_, err := s.RotateMasterKey(ctx, who, in.message)
+		return err
+	},
+	"RotateServerToken": func(ctx context.Context, s *service.Service, who service.Caller, _ string, in arguments) error {
+		_, err := s.RotateServerToken(ctx, who, in.name, service.TokenStep{})
+		return err
+	},
 	"ServerTokens": func(ctx context.Context, s *service.Service, who service.Caller, _ string, in arguments) error {
 		_, _, err := s.ServerTokens(ctx, who, in.page)
 		return err
@@ -192,6 +206,8 @@ var unguarded = map[string]string{
 	"RecoverTenant":    "called on the machine of the server alone, with the master key",
 	"FlushCounts":      "called by the server's own clock",
 	"EndWatches":       "called by the server's end",
+	"SettleSecrets":    "called by the server's own clock",
+	"RewrapKeys":       "called by the server's own clock",
 }
 
 func TestEveryVerbIsGuarded(t *testing.T) {
@@ -226,6 +242,9 @@ func (w *world) stage(t *testing.T, name string) *stage {
 	a.set("production", "gateway", `{"key":"old"}`)
 	revision := a.set("production", "gateway", `{"key":"new"}`)
 	a.tag("release", revision)
+	a.putSecret("production", "gateway", "old")
+	a.putSecret("production", "gateway", "new")
+	a.stageSecret("production", "gateway", "next")
 	return &stage{a, w.found(t, name+"-stranger"), arguments{
 		environment: "production", name: "release", message: "why", path: path("gateway"), revision: revision, version: 1,
 		at: config.At{Revision: revision - 1}, page: page(10),
@@ -307,6 +326,24 @@ func TestAllowedWithTheRight(t *testing.T) {
 					who = s.root
 				}
 				switch name {
+				case "RotateMasterKey":
+					must(t, seal.AddFileKey(w.master))
+				case "RotateServerToken":
+					s.fit.name = w.root.Principal.ID
+				case "RotateToken":
+					s.fit.name = who.Principal.ID
+				case "UndeleteSecret":
+					a := s.actor
+					_, err := a.s.DeleteSecret(t.Context(), a.who, a.tenant, "production", path("gateway"), true, service.SecretStep{})
+					must(t, err)
+				case "RetireTenantKey":
+					_, err := w.s.RotateTenantKey(t.Context(), who, s.tenant, "")
+					must(t, err)
+					for more := true; more; {
+						more, err = w.s.RewrapKeys(t.Context())
+						must(t, err)
+					}
+					w.clock.move(time.Hour)
 				case "RevokeToken":
 					s.fit.name = who.Principal.ID
 				case "RevokeServerToken":

@@ -37,24 +37,12 @@ func (s *Service) RotateSecret(ctx context.Context, who Caller, tenant, environm
 	if _, err := s.guard(ctx, who, access.SecretWrite, tenant, resource); err != nil {
 		return SecretResult{}, err
 	}
-	if err := checkRotate(r); err != nil {
+	if err := r.check(); err != nil {
 		return SecretResult{}, err
 	}
 	return once(ctx, s, who, state.tenant.ID, func() (SecretResult, error) {
 		return s.rotate(ctx, who, state, environment, path, r)
 	})
-}
-
-func checkRotate(r SecretStep) error {
-	switch {
-	case r.Now && r.Grace != nil:
-		return config.Errorf(config.KindBadRequest, "there is no grace when the version before is revoked now").At("/grace_seconds").Hint("leave out one of them")
-	case r.Stage && (r.Now || r.Grace != nil):
-		return config.Errorf(config.KindBadRequest, "a staged version leaves the one in use alone").At("/stage").Hint("give now and grace_seconds when it is activated")
-	case r.Generate != nil:
-		return r.Generate.Check()
-	}
-	return nil
 }
 
 // rotation is one rotation on its way.

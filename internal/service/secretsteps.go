@@ -13,8 +13,12 @@ import (
 type stepFunc func(now time.Time, before *secretHead) (secretPlan, error)
 
 // step is the way of every verb that moves versions on without a new value.
-func (s *Service) step(ctx context.Context, who Caller, action access.Action, tenant, environment string, path config.Path, r SecretStep, plan stepFunc) (SecretResult, error) {
+// invalid is what is wrong with its arguments; who may not is not told.
+func (s *Service) step(ctx context.Context, who Caller, action access.Action, tenant, environment string, path config.Path, r SecretStep, invalid error, plan stepFunc) (SecretResult, error) {
 	state, err := s.guard(ctx, who, action, tenant, secretResource(environment, path))
+	if err == nil {
+		err = invalid
+	}
 	if err != nil {
 		return SecretResult{}, err
 	}
@@ -43,11 +47,8 @@ func noOwnSecret(environment string, path config.Path) error {
 // ActivateSecret makes a version count: the staged one, or an older one that was
 // not revoked.
 func (s *Service) ActivateSecret(ctx context.Context, who Caller, tenant, environment string, path config.Path, r SecretStep) (SecretResult, error) {
-	if r.Now && r.Grace != nil {
-		return SecretResult{}, config.Errorf(config.KindBadRequest, "there is no grace when the version before is revoked now").At("/grace_seconds").Hint("leave out one of them")
-	}
 	author := who.Principal.Author()
-	return s.step(ctx, who, access.SecretActivate, tenant, environment, path, r, func(now time.Time, before *secretHead) (secretPlan, error) {
+	return s.step(ctx, who, access.SecretActivate, tenant, environment, path, r, r.check(), func(now time.Time, before *secretHead) (secretPlan, error) {
 		return planActivate(before, r, author, now)
 	})
 }
@@ -73,6 +74,19 @@ func planActivate(before *secretHead, r SecretStep, author string, now time.Time
 	return secretPlan{record: record, about: number, event: "secret.activate", summary: "version " + versionText(number) + " was activated"}, nil
 }
 
+// check refuses what cannot be meant together.
+func (r SecretStep) check() error {
+	switch {
+	case r.Now && r.Grace != nil:
+		return config.Errorf(config.KindBadRequest, "there is no grace when the version before is revoked now").At("/grace_seconds").Hint("leave out one of them")
+	case r.Stage && (r.Now || r.Grace != nil):
+		return config.Errorf(config.KindBadRequest, "a staged version leaves the one in use alone").At("/stage").Hint("give now and grace_seconds when it is activated")
+	case r.Generate != nil:
+		return r.Generate.Check()
+	}
+	return nil
+}
+
 // grace is the grace of the version before; 0 for what the secret says.
 func (r SecretStep) grace() (grace time.Duration, immediately bool) {
 	if r.Grace != nil {
@@ -83,7 +97,7 @@ func (r SecretStep) grace() (grace time.Duration, immediately bool) {
 
 // RevokeSecret makes a version refused for ever: the one named, else the one in grace.
 func (s *Service) RevokeSecret(ctx context.Context, who Caller, tenant, environment string, path config.Path, r SecretStep) (SecretResult, error) {
-	return s.step(ctx, who, access.SecretActivate, tenant, environment, path, r, func(now time.Time, before *secretHead) (secretPlan, error) {
+	return s.step(ctx, who, access.SecretActivate, tenant, environment, path, r, nil, func(now time.Time, before *secretHead) (secretPlan, error) {
 		number := r.Version
 		if number == 0 {
 			previous, ok := before.record.Previous(now)
@@ -104,7 +118,7 @@ func (s *Service) RevokeSecret(ctx context.Context, who Caller, tenant, environm
 // DeleteSecret hides a secret; its versions stay until they are destroyed. One
 // that documents refer to stays, unless force.
 func (s *Service) DeleteSecret(ctx context.Context, who Caller, tenant, environment string, path config.Path, force bool, r SecretStep) (SecretResult, error) {
-	return s.step(ctx, who, access.SecretWrite, tenant, environment, path, r, func(now time.Time, before *secretHead) (secretPlan, error) {
+	return s.step(ctx, who, access.SecretWrite, tenant, environment, path, r, nil, func(now time.Time, before *secretHead) (secretPlan, error) {
 		if !before.record.Deleted.IsZero() {
 			return secretPlan{}, noOwnSecret(environment, path)
 		}
@@ -126,7 +140,7 @@ func stillReferred(path config.Path, dangling []config.Problem) error {
 
 // UndeleteSecret brings a deleted secret back as it was, but for what ended meanwhile.
 func (s *Service) UndeleteSecret(ctx context.Context, who Caller, tenant, environment string, path config.Path, r SecretStep) (SecretResult, error) {
-	return s.step(ctx, who, access.SecretWrite, tenant, environment, path, r, func(now time.Time, before *secretHead) (secretPlan, error) {
+	return s.step(ctx, who, access.SecretWrite, tenant, environment, path, r, nil, func(now time.Time, before *secretHead) (secretPlan, error) {
 		record, err := before.record.Undelete(now)
 		return secretPlan{record: record, event: "secret.undelete", summary: "it was undeleted"}, err
 	})
@@ -135,10 +149,11 @@ func (s *Service) UndeleteSecret(ctx context.Context, who Caller, tenant, enviro
 // DestroySecret makes versions unreadable for ever: those named, or all of a
 // secret that is deleted.
 func (s *Service) DestroySecret(ctx context.Context, who Caller, tenant, environment string, path config.Path, versions []config.Version, all bool, r SecretStep) (SecretResult, error) {
+	var invalid error
 	if all == (len(versions) > 0) || len(versions) > secret.MaxVersions {
-		return SecretResult{}, config.Errorf(config.KindBadRequest, "name 1 to %d versions, or all", secret.MaxVersions).At("/versions")
+		invalid = config.Errorf(config.KindBadRequest, "name 1 to %d versions, or all", secret.MaxVersions).At("/versions")
 	}
-	return s.step(ctx, who, access.SecretDestroy, tenant, environment, path, r, func(now time.Time, before *secretHead) (secretPlan, error) {
+	return s.step(ctx, who, access.SecretDestroy, tenant, environment, path, r, invalid, func(now time.Time, before *secretHead) (secretPlan, error) {
 		numbers := versions
 		if all {
 			if before.record.Deleted.IsZero() {

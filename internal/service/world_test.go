@@ -77,6 +77,13 @@ func (e *engine) AppendAudit(ctx context.Context, tenant config.TenantID, record
 	return e.Store.AppendAudit(ctx, tenant, records...)
 }
 
+func (e *engine) AppendAccess(ctx context.Context, tenant config.TenantID, served []store.Served, records ...audit.Record) error {
+	if e.auditDown.Load() {
+		return errDown
+	}
+	return e.Store.AppendAccess(ctx, tenant, served, records...)
+}
+
 func (e *engine) Entries(ctx context.Context, tenant config.TenantID, after config.Revision, limit int) ([]store.Entry, error) {
 	if e.logDown.Load() {
 		return nil, errDown
@@ -103,6 +110,7 @@ type world struct {
 	engine  *engine
 	keys    store.Keys
 	keyring *seal.Keyring
+	master  string // the file of the master key
 	limits  atomic.Pointer[service.Limits]
 	s       *service.Service
 	root    service.Caller // a server admin who is no tenant's
@@ -121,11 +129,11 @@ func newWorld(t testing.TB) *world {
 	must(t, err)
 	t.Cleanup(func() { _ = keys.Close() })
 	w.keys = keys
-	master := filepath.Join(dir, "master.key")
-	must(t, seal.CreateFileKey(master))
-	keeper, err := seal.OpenFileKeeper(master)
+	w.master = filepath.Join(dir, "master.key")
+	must(t, seal.CreateFileKey(w.master))
+	keeper, err := seal.OpenFileKeeper(w.master)
 	must(t, err)
-	w.keyring, err = seal.OpenKeyring(t.Context(), seal.Keepers{Write: keeper}, keys, data, seal.Options{})
+	w.keyring, err = seal.OpenKeyring(t.Context(), seal.Keepers{Write: keeper}, keys, data, seal.Options{Clock: w.clock.read})
 	must(t, err)
 	w.s = w.start()
 	text, err := firstToken(t, w.s)
