@@ -70,13 +70,12 @@ func (a *arena) grow() bool {
 
 // give overwrites data with zeros and takes its place back.
 func (a *arena) give(data []byte, p place) {
-	clear(data)
-	if p.chunk == 0 {
-		return
-	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.chunks[p.chunk-1].give(p.node)
+	clear(data)
+	if p.chunk > 0 {
+		a.chunks[p.chunk-1].give(p.node)
+	}
 }
 
 // chunk is a run of pages as a binary tree of halves (a buddy allocator): node

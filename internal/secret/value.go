@@ -47,7 +47,7 @@ func makeValue(size int, fill func(to []byte)) Value {
 	data, place := memory.take(size)
 	fill(data)
 	b := &buffer{data: unsafe.Pointer(unsafe.SliceData(data)), size: size, place: place} //nolint:gosec // hidden from reflection
-	b.cleanup = runtime.AddCleanup(b, forget, forgotten{data, place})
+	b.cleanup = runtime.AddCleanup(b, forget, forgotten{data, place, respite})
 	return Value{b}
 }
 
@@ -55,10 +55,11 @@ func makeValue(size int, fill func(to []byte)) Value {
 type forgotten struct {
 	data  []byte
 	place place
+	after time.Duration
 }
 
 func forget(f forgotten) {
-	time.AfterFunc(respite, func() { memory.give(f.data, f.place) })
+	time.AfterFunc(f.after, func() { memory.give(f.data, f.place) })
 }
 
 // Reveal answers the bytes themselves; nil after Wipe. They are valid until
