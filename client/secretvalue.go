@@ -20,9 +20,9 @@ const Hidden = "[secret]"
 // A Secret may stand in a type that is decoded from a revealed document, where
 // the reference does. What was encoded again holds Hidden, and no value.
 type Secret struct {
-	// A handle is a pointer, which is all that reflection over unexported
-	// fields finds to print.
-	of unique.Handle[content]
+	// A handle is a pointer. Where fmt cannot call Format, in an unexported
+	// field, it follows one pointer when a verb does not suit, so there are two.
+	of unique.Handle[unique.Handle[content]]
 }
 
 // content is a value and what kind of thing it is.
@@ -39,14 +39,14 @@ const (
 	jsonKind
 )
 
-func newSecret(k kind, data string) Secret { return Secret{unique.Make(content{k, data})} }
+func newSecret(k kind, data string) Secret { return Secret{unique.Make(unique.Make(content{k, data}))} }
 
 // content is the value; the zero handle has none to give.
 func (s Secret) content() content {
 	if s == (Secret{}) {
 		return content{}
 	}
-	return s.of.Value()
+	return s.of.Value().Value()
 }
 
 // Reveal is the value: a text itself, bytes as they are, anything else as JSON.
