@@ -87,6 +87,9 @@ func acksDropped(t *testing.T, w *world) {
 	ok(t, w.PutAck(w.ctx, n.ID, n.ack(base, "token", "1", "back"), 1))
 	same(t, len(n.acks(t, base, start)), 1)
 	same(t, len(n.acks(t, production, start)), 0)
+	w.clock.advance(90 * time.Second) // one's own expires just now, and counts once
+	ok(t, w.PutAck(w.ctx, n.ID, n.ack(base, "token", "1", "again"), 1))
+	refused(t, w.PutAck(w.ctx, n.ID, n.ack(base, "token", "2", "x"), 1), config.KindOverloaded)
 	other := w.createTenant(t, "beta") // it counts for itself
 	ok(t, w.PutAck(w.ctx, other.ID, other.ack(base, "token", "1", "x"), 1))
 }
