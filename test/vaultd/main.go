@@ -46,6 +46,7 @@ func serve() error {
 		RedirectAddr:    address,
 		DisableMlock:    true,
 		Logger:          log,
+		BuiltinRegistry: registry{},
 		LogicalBackends: map[string]logical.Factory{"transit": transit.Factory},
 	})
 	if err != nil {

@@ -25,9 +25,9 @@ import (
 const contextKey = "llm-config"
 
 var (
-	awsKeyForm  = regexp.MustCompile(`^[A-Za-z0-9:/_-]{1,2048}$`)
+	awsKeyForm  = regexp.MustCompile(`^[A-Za-z0-9:/_-]+$`)
 	awsARNForm  = regexp.MustCompile(`^arn:[a-z-]+:kms:([a-z0-9-]+):[0-9]{12}:(key|alias)/`)
-	awsRoleForm = regexp.MustCompile(`^arn:[a-z-]+:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]{1,576}$`)
+	awsRoleForm = regexp.MustCompile(`^arn:[a-z-]+:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]+$`)
 )
 
 var _ keyService = (*awsKMS)(nil)

@@ -137,7 +137,7 @@ func findKey(token *crypto11.Context, uri tokenURI) (*crypto11.SecretKey, string
 	}
 	switch len(keys) {
 	case 0:
-		return nil, "", fmt.Errorf("the token has no secret key with %s: make one with `pkcs11-tool --keygen --key-type AES:32 --sensitive --label NAME`, and give a pin-source if the key shows after login only", uri.key())
+		return nil, "", fmt.Errorf("the token has no secret key with %s: make one with `pkcs11-tool --keygen --key-type AES:32 --sensitive --private --label NAME`, and give a pin-source if the key shows after login only", uri.key())
 	case 1:
 	default:
 		return nil, "", fmt.Errorf("the token has %d keys with %s: name one by object= and id=", len(keys), uri.key())

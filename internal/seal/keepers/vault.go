@@ -192,6 +192,8 @@ func vaultRemedy(code int, said string) string {
 	switch {
 	case strings.Contains(said, "encryption key not found"):
 		return "there is no such transit key: see the name in the URL, and make it with `vault write -f transit/keys/NAME`"
+	case strings.Contains(said, "non-AEAD"):
+		return "the key does not authenticate what it encrypts: make one of type aes256-gcm96 or chacha20-poly1305"
 	case strings.Contains(said, "too old"):
 		return "the key's min_decryption_version forbids the version that wrapped this: lower it until everything is wrapped anew"
 	case code == http.StatusForbidden:
