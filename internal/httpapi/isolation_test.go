@@ -47,7 +47,7 @@ func (p *party) at() string {
 
 func (p *party) document() string {
 	return p.pick(
-		fmt.Sprintf(`{"k":%q}`, p.value()), fmt.Sprintf(`{"k":%q,"ref":"${config:a#/k}"}`, p.value()),
+		fmt.Sprintf(`{"k":%q}`, p.value()), fmt.Sprintf(`{"k":%q,"key":"${secret:a}"}`, p.value()), fmt.Sprintf(`{"k":%q,"ref":"${config:a#/k}"}`, p.value()),
 		fmt.Sprintf(`{%q:{"n":null,"list":[%q]}}`, p.canary, p.value()), fmt.Sprintf(`{"k":%q,}`, p.value()),
 		fmt.Sprintf(`{"k":"${config:%s}"}`, p.canary),
 	)
@@ -72,7 +72,7 @@ func (p *party) request(r httpapi.Route, of string) (target, body string, header
 	headers = []string{api.HeaderMessage, p.value(), api.HeaderRequestID, "of-" + p.canary, "User-Agent", p.canary, "If-None-Match", p.pick("", "", `"v1"`)}
 	switch r.Method + " " + r.Pattern {
 	case "GET " + api.RouteConfig:
-		target += p.pick("", "?explain=true", "?format=yaml", "?format=toml", "?at="+p.at(), "?min_revision=3", "?min_revision=100000")
+		target += p.pick("", "?explain=true", "?reveal=true", "?format=yaml", "?format=toml", "?at="+p.at(), "?min_revision=3", "?min_revision=100000")
 	case "GET " + api.RouteLayer:
 		target += p.pick("", "?format=yaml", "?at="+p.at())
 	case "GET " + api.RouteConfigs, "GET " + api.RouteTags, "GET " + api.RouteTokens, "GET " + api.RouteChanges, "GET " + api.RouteHistory:
@@ -80,9 +80,21 @@ func (p *party) request(r httpapi.Route, of string) (target, body string, header
 	case "GET " + api.RouteDiff:
 		target += p.pick("", "?from=1", "?from="+p.at()+"&to="+p.at(), "?from=base@&to=production@", "?layer=true&from=v1")
 	case "GET " + api.RouteBundle:
-		target += p.pick("", "?prefix=a", "?at="+p.at())
+		target += p.pick("", "?prefix=a", "?at="+p.at(), "?reveal=true")
 	case "POST " + api.RouteDestroy:
 		target += p.pick("?version=1", "?version=2", "")
+	case "GET " + api.RouteSecret:
+		query := p.pick("", "?reveal=true", "?reveal=true&field=value", "?reveal=true&version=2", "?deleted=true", "?format=yaml", "?reveal=true&format=toml")
+		return target + query, "", append(headers, "If-None-Match", "")
+	case "GET " + api.RouteSecrets:
+		target += p.pick("", "?own=true", "?deleted=true", "?label=team", "?label=team="+p.canary, "?limit=1", "?limit=1&cursor="+p.cursor())
+	case "GET " + api.RouteSecretDiff:
+		target += p.pick("?from=1", "?from=1&to=2", "?from=base@&to=production@")
+	case "DELETE " + api.RouteSecret:
+		target += p.pick("", "?force=true")
+	case "PUT " + api.RouteSecret:
+		headers = append(headers, "If-None-Match", "", api.HeaderIdempotent, p.pick("", "", "key-3", "key-4"))
+		return target, p.body(r), headers
 	case "PUT " + api.RouteLayer:
 		headers = append(headers, "If-None-Match", p.pick("", "*"), api.HeaderIdempotent, p.pick("", "key-1", "key-2"))
 		return target + p.pick("", "", "?dry_run=true"), p.document(), headers
@@ -112,6 +124,33 @@ func (p *party) body(r httpapi.Route) string {
 	case "POST " + api.RouteTokens:
 		return fmt.Sprintf(`{"name":%q}`, message)
 	}
+	return p.bodyOfSecret(r)
+}
+
+// bodyOfSecret is a random body for the routes of secrets and keys.
+func (p *party) bodyOfSecret(r httpapi.Route) string {
+	message, version := p.value(), 1+p.random.IntN(4)
+	switch r.Method + " " + r.Pattern {
+	case "PUT " + api.RouteSecret:
+		return fmt.Sprintf(`{"fields":{"value":%q,"more":{%q:[1]}},"allow_weak":%q,"labels":{"team":%q},"stage":%s}`,
+			message, p.canary, message, p.canary, p.pick("true", "false", "false"))
+	case "PATCH " + api.RouteSecret:
+		return fmt.Sprintf(`{"description":%q,"owner":%q}`, message, p.canary)
+	case "POST " + api.RouteSecretRotate:
+		return fmt.Sprintf(`{"generate":{"kind":"uuid"},"message":%q}`, message)
+	case "POST " + api.RouteSecretActive, "POST " + api.RouteSecretRevoke:
+		return p.pick("{}", fmt.Sprintf(`{"version":%d,"message":%q}`, version, message))
+	case "POST " + api.RouteSecretUndo:
+		return fmt.Sprintf(`{"message":%q}`, message)
+	case "POST " + api.RouteSecretDestroy:
+		return p.pick(fmt.Sprintf(`{"versions":[%d]}`, version), `{"all":true}`)
+	case "POST " + api.RouteAcks:
+		return fmt.Sprintf(`{"client":%q,"revision":1%s}`, p.canary, p.pick("", `,"secrets":{"a":1}`, `,"secrets":{"a":2}`))
+	case "POST " + api.RouteKeysRetire:
+		return fmt.Sprintf(`{"version":%d,"message":%q}`, version, message)
+	case "POST " + api.RouteKeysRotate:
+		return fmt.Sprintf(`{"message":%q}`, message)
+	}
 	return ""
 }
 
@@ -129,6 +168,9 @@ func (p *party) learn(r httpapi.Route, got *answer, t *testing.T) {
 		return
 	}
 	p.served[r.Method+" "+r.Pattern] = true
+	if r.Pattern == api.RouteKeysRotate {
+		p.rewrap(t)
+	}
 	if r.Method == http.MethodPost && r.Pattern == api.RouteTokens {
 		var issued api.IssuedToken
 		got.into(t, &issued)
@@ -172,7 +214,7 @@ func TestTwoTenants(t *testing.T) {
 		target, body, headers := actor.request(r, of)
 		got := actor.call(t, r.Method, target, body, headers...)
 		if shown := fmt.Sprint(got.header) + string(got.body); strings.Contains(shown, other.canary) || got.status >= 500 || of != actor.name && got.status < 400 {
-			t.Fatalf("%s for %s got %d: %s", r.Method, target, got.status, shown)
+			t.Fatalf("%s for %s got %d: %s\n%v", r.Method, target, got.status, shown, w.log.errors(t))
 		}
 		if of == actor.name {
 			actor.learn(r, got, t)

@@ -80,7 +80,7 @@ func openBackend(dir string) (*backend, func() error, error) {
 	if err != nil {
 		return nil, nil, errors.Join(err, closeAll())
 	}
-	keyring, err := seal.OpenKeyring(ctx, seal.Keepers{Write: keeper}, keys, data, seal.Options{})
+	keyring, err := seal.OpenKeyring(ctx, seal.Keepers{Write: keeper}, keys, data, seal.Options{Clock: c.now})
 	if err != nil {
 		return nil, nil, errors.Join(err, closeAll())
 	}
@@ -311,6 +311,17 @@ func (l *lines) of(t testing.TB, requestID string) []map[string]any {
 		}
 		if entry["request"] == requestID {
 			found = append(found, entry)
+		}
+	}
+	return found
+}
+
+// errors answers the lines about faults of the server.
+func (l *lines) errors(t testing.TB) (found []string) {
+	t.Helper()
+	for line := range strings.Lines(l.String()) {
+		if strings.Contains(line, `"level":"ERROR"`) {
+			found = append(found, line)
 		}
 	}
 	return found
