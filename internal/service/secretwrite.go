@@ -61,6 +61,10 @@ func (s *Service) mutateSecret(ctx context.Context, w secretWork) (SecretResult,
 }
 
 func (s *Service) proposeSecret(ctx context.Context, w secretWork, n *snapshot, result *SecretResult) (*proposal, error) {
+	n, err := s.latest(ctx, w.state, n)
+	if err != nil {
+		return nil, err
+	}
 	env, err := n.tree.Named(w.environment)
 	if err != nil {
 		return nil, err
@@ -98,6 +102,16 @@ func (s *Service) proposeSecret(ctx context.Context, w secretWork, n *snapshot, 
 	p.write.Expect = store.Expect{Revision: n.at, Environments: true, Secrets: []config.Path{w.path}}
 	p.after = func(store.Receipt) { s.forgetSecret(n.tenant, write) }
 	return p, s.tellSecret(ctx, n, p, heads, after, plan, now)
+}
+
+// latest is the snapshot of what the store has, which may be more than this
+// process was told of: records are read as they stand, not as of a revision.
+func (s *Service) latest(ctx context.Context, state *tenantState, n *snapshot) (*snapshot, error) {
+	revision, err := s.store.Revision(ctx, state.tenant.ID)
+	if err != nil || revision <= n.at {
+		return n, err
+	}
+	return s.snapshot(ctx, state, revision)
 }
 
 // checkRecord is the compare of a compare-and-set.

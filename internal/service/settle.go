@@ -71,7 +71,10 @@ func (s *Service) settle(ctx context.Context, due store.DueSecret) error {
 	if !rotates {
 		return nil
 	}
-	_, err = s.rotate(ctx, system(), state, environment.Name, due.Path, SecretStep{Message: "by schedule"})
+	_, err = s.rotate(ctx, system(), state, environment.Name, due.Path, SecretStep{Message: "by schedule", IfRecord: &outcome.Record})
+	if config.KindOf(err) == config.KindPreconditionFailed {
+		return nil // another instance, or a person, was faster
+	}
 	return absentIsFine(err)
 }
 
