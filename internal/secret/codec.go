@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/llm-devops/llm-config-manager/internal/canon"
@@ -173,7 +174,7 @@ func (r Record) ordered() bool {
 		}
 		before = v.Number
 	}
-	return len(r.Versions) <= MaxVersions+MaxDestroyed
+	return true
 }
 
 func (s *jsonReader) record() (r Record) {
@@ -200,7 +201,8 @@ func (s *jsonReader) record() (r Record) {
 		case "overdue":
 			r.Overdue = config.Version(s.int())
 		case "versions":
-			s.array(func() { r.Versions = append(r.Versions, s.version(r.Versions)) })
+			r.Versions = make([]Version, 0, min(strings.Count(s.text, `{"n":`), MaxVersions+MaxDestroyed))
+			s.array(func() { s.version(&r.Versions) })
 		default:
 			s.skip()
 		}
@@ -279,7 +281,10 @@ func (s *jsonReader) webhook() *Webhook {
 
 // version reads one version. Most have the fields of the one before, and then
 // share the list.
-func (s *jsonReader) version(before []Version) (v Version) {
+func (s *jsonReader) version(versions *[]Version) {
+	before := *versions
+	*versions = append(before, Version{}) //nolint:gocritic // the new one is filled in below
+	v := &(*versions)[len(before)]
 	s.object(func(name string) {
 		if len(name) != 1 {
 			s.skip()
@@ -318,22 +323,17 @@ func (s *jsonReader) version(before []Version) (v Version) {
 			s.skip()
 		}
 	})
-	return v
+	s.bad = s.bad || len(*versions) > MaxVersions+MaxDestroyed
 }
 
 func (s *jsonReader) fieldNames(before []Version) []string {
-	var names [MaxFields]string
-	n := 0
+	s.names = s.names[:0]
 	s.array(func() {
-		if name := s.str(); n < MaxFields {
-			names[n] = name
-			n++
-		} else {
-			s.bad = true
-		}
+		s.names = append(s.names, s.str())
+		s.bad = s.bad || len(s.names) > MaxFields
 	})
-	if len(before) > 0 && slices.Equal(before[len(before)-1].Fields, names[:n]) {
+	if len(before) > 0 && slices.Equal(before[len(before)-1].Fields, s.names) {
 		return before[len(before)-1].Fields
 	}
-	return slices.Clone(names[:n])
+	return slices.Clone(s.names)
 }

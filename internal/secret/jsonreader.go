@@ -2,6 +2,7 @@ package secret
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 )
 
@@ -13,6 +14,7 @@ type jsonReader struct {
 	pos   int
 	depth int
 	bad   bool
+	names []string // room for a list that is being read
 }
 
 const maxReaderDepth = 16
@@ -83,18 +85,21 @@ func (s *jsonReader) enter(c byte) {
 
 func (s *jsonReader) str() string {
 	s.expect('"')
-	start := s.pos
-	for i := start; i < len(s.text); i++ {
-		switch s.text[i] {
-		case '"':
-			s.pos = i + 1
-			return s.text[start:i]
-		case '\\':
-			return s.escaped(start)
-		}
+	if s.bad {
+		return ""
 	}
-	s.bad = true
-	return ""
+	start := s.pos
+	length := strings.IndexByte(s.text[start:], '"')
+	if length < 0 {
+		s.bad = true
+		return ""
+	}
+	run := s.text[start : start+length]
+	if strings.IndexByte(run, '\\') >= 0 {
+		return s.escaped(start)
+	}
+	s.pos = start + length + 1
+	return run
 }
 
 // escaped reads a string with escapes, whose first character is at start.
