@@ -46,7 +46,7 @@ func imports(t *testing.T) []importing {
 		if err != nil {
 			return err
 		}
-		if entry.IsDir() && name != root && ignored(entry.Name()) {
+		if entry.IsDir() && name != root && (ignored(entry.Name()) || ownModule(name)) {
 			return filepath.SkipDir
 		}
 		if entry.IsDir() || !strings.HasSuffix(name, ".go") {
@@ -83,6 +83,13 @@ func imports(t *testing.T) []importing {
 // ignored are the folders that the go command leaves out, and build results.
 func ignored(name string) bool {
 	return name[0] == '.' || name[0] == '_' || name == "testdata" || name == "bin"
+}
+
+// ownModule says that a folder is a module of its own, whose modules are none
+// of this one's.
+func ownModule(folder string) bool {
+	_, err := os.Stat(filepath.Join(folder, "go.mod"))
+	return err == nil
 }
 
 func TestEveryPackageIsInTheTable(t *testing.T) {

@@ -6,7 +6,7 @@ var (
 	pure    = []string{"internal/canon", "internal/config", "internal/audit"}
 	storage = join(pure, "internal/store", "internal/telemetry")
 	ground  = join(storage, "internal/access", "internal/seal", "internal/cache", "internal/watch", "internal/secret")
-	product = join(ground, "api", "client", "internal/service", "internal/httpapi", "internal/store/sqlite", "internal/settings", "internal/harden")
+	product = join(ground, "api", "client", "internal/service", "internal/httpapi", "internal/store/sqlite", "internal/settings", "internal/harden", "internal/seal/keepers")
 )
 
 // allowed says for each package which packages of this project its code may
@@ -27,12 +27,13 @@ var allowed = map[string][]string{
 	"internal/store/storetest": join(pure, "internal/store"),
 	"internal/store/sqlite":    storage,
 
-	"internal/seal":    join(storage, "internal/store"),
-	"internal/access":  storage,
-	"internal/cache":   storage,
-	"internal/watch":   storage,
-	"internal/service": ground,
-	"internal/httpapi": join(ground, "internal/service", "api"),
+	"internal/seal":         join(storage, "internal/store"),
+	"internal/seal/keepers": {"internal/seal"},
+	"internal/access":       storage,
+	"internal/cache":        storage,
+	"internal/watch":        storage,
+	"internal/service":      ground,
+	"internal/httpapi":      join(ground, "internal/service", "api"),
 
 	"api":    {},
 	"client": {"api"},
@@ -49,28 +50,44 @@ var wiring = []string{"cmd/llm-config/process.go", "cmd/llm-config/serve_key.go"
 // owners says where a module may be used outside tests. What is missing here
 // may be used nowhere: a library that leaks through the tree cannot be replaced.
 var owners = map[string][]string{
-	"github.com/BurntSushi/toml":                               {"internal/config"},
-	"github.com/andybalholm/brotli":                            {"internal/httpapi"},
-	"github.com/danielgtaylor/huma/v2":                         {"internal/httpapi"},
-	"github.com/fsnotify/fsnotify":                             {"internal/settings"},
-	"github.com/klauspost/compress":                            {"internal/seal", "internal/httpapi"},
-	"github.com/maypok86/otter/v2":                             {"internal/access", "internal/cache", "internal/seal"},
-	"github.com/nbutton23/zxcvbn-go":                           {"internal/secret", "internal/seal"},
-	"github.com/pressly/goose/v3":                              {"internal/store/sqlite"},
-	"github.com/failsafe-go/failsafe-go":                       {"internal/webhook"},
-	"github.com/standard-webhooks/standard-webhooks/libraries": {"internal/webhook"},
-	"github.com/prometheus/client_golang":                      {"internal/telemetry"},
-	"github.com/spf13/cobra":                                   {"cmd/llm-config"},
-	"github.com/spf13/pflag":                                   {"cmd/llm-config", "internal/settings"},
-	"go.yaml.in/yaml/v4":                                       {"internal/config", "internal/settings"},
-	"golang.org/x/crypto":                                      {"internal/seal"},
-	"golang.org/x/sync":                                        {"cmd/llm-config", "internal/access", "internal/seal"},
-	"golang.org/x/sys":                                         {"internal/store/sqlite", "internal/secret", "internal/harden", "cmd/llm-config"},
-	"golang.org/x/term":                                        {"cmd/llm-config"},
-	"modernc.org/sqlite":                                       {"internal/store/sqlite"},
-	"github.com/google/go-cmp":                                 {"internal/store/storetest", "test/…"},
-	"pgregory.net/rapid":                                       {"internal/store/storetest", "test/…"},
-	"github.com/rogpeppe/go-internal":                          {"test/…"},
+	"github.com/BurntSushi/toml":                                     {"internal/config"},
+	"github.com/andybalholm/brotli":                                  {"internal/httpapi"},
+	"github.com/danielgtaylor/huma/v2":                               {"internal/httpapi"},
+	"github.com/fsnotify/fsnotify":                                   {"internal/settings"},
+	"github.com/klauspost/compress":                                  {"internal/seal", "internal/httpapi"},
+	"github.com/maypok86/otter/v2":                                   {"internal/access", "internal/cache", "internal/seal"},
+	"github.com/nbutton23/zxcvbn-go":                                 {"internal/secret", "internal/seal"},
+	"github.com/pressly/goose/v3":                                    {"internal/store/sqlite"},
+	"github.com/failsafe-go/failsafe-go":                             {"internal/webhook"},
+	"github.com/standard-webhooks/standard-webhooks/libraries":       {"internal/webhook"},
+	"github.com/prometheus/client_golang":                            {"internal/telemetry"},
+	"github.com/spf13/cobra":                                         {"cmd/llm-config"},
+	"github.com/spf13/pflag":                                         {"cmd/llm-config", "internal/settings"},
+	"go.yaml.in/yaml/v4":                                             {"internal/config", "internal/settings"},
+	"golang.org/x/crypto":                                            {"internal/seal"},
+	"golang.org/x/sync":                                              {"cmd/llm-config", "internal/access", "internal/seal"},
+	"golang.org/x/sys":                                               {"internal/store/sqlite", "internal/secret", "internal/harden", "cmd/llm-config"},
+	"golang.org/x/term":                                              {"cmd/llm-config"},
+	"modernc.org/sqlite":                                             {"internal/store/sqlite"},
+	"cloud.google.com/go/kms":                                        {"internal/seal/keepers"},
+	"google.golang.org/api":                                          {"internal/seal/keepers"},
+	"google.golang.org/grpc":                                         {"internal/seal/keepers"},
+	"google.golang.org/protobuf":                                     {"internal/seal/keepers"},
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore":                   {"internal/seal/keepers"},
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity":               {"internal/seal/keepers"},
+	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys": {"internal/seal/keepers"},
+	"github.com/aws/aws-sdk-go-v2":                                   {"internal/seal/keepers"},
+	"github.com/aws/aws-sdk-go-v2/config":                            {"internal/seal/keepers"},
+	"github.com/aws/aws-sdk-go-v2/credentials":                       {"internal/seal/keepers"},
+	"github.com/aws/aws-sdk-go-v2/service/kms":                       {"internal/seal/keepers"},
+	"github.com/aws/aws-sdk-go-v2/service/sts":                       {"internal/seal/keepers"},
+	"github.com/aws/smithy-go":                                       {"internal/seal/keepers"},
+	"github.com/hashicorp/vault/api":                                 {"internal/seal/keepers"},
+	"github.com/ThalesGroup/crypto11":                                {"internal/seal/keepers"},
+	"github.com/miekg/pkcs11":                                        {"test/…"},
+	"github.com/google/go-cmp":                                       {"internal/store/storetest", "test/…"},
+	"pgregory.net/rapid":                                             {"internal/store/storetest", "test/…"},
+	"github.com/rogpeppe/go-internal":                                {"test/…"},
 }
 
 func join(packages []string, more ...string) []string {

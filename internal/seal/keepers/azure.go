@@ -87,7 +87,7 @@ func (a *azureVault) encrypt(ctx context.Context, key []byte, bound binding) ([]
 		version = answer.KID.Version()
 	}
 	if !azureVersionForm.MatchString(version) || a.version != "" && version != a.version {
-		return nil, "", errors.New("Azure Key Vault answered without saying which version of the key it used: see what answers at its address")
+		return nil, "", errors.New("the answer of Azure Key Vault came without saying which version of the key it used: see what answers at its address")
 	}
 	signed, err := a.client.Sign(ctx, a.name, version, azkeys.SignParameters{
 		Algorithm: to.Ptr(azkeys.SignatureAlgorithmPS256), Value: azureDigest(bound, answer.Result),
@@ -96,7 +96,7 @@ func (a *azureVault) encrypt(ctx context.Context, key []byte, bound binding) ([]
 		return nil, "", azureFailure(err)
 	}
 	if len(signed.Result) != len(answer.Result) {
-		return nil, "", errors.New("Azure Key Vault answered with a signature of another length than the key's: the key has to be RSA")
+		return nil, "", errors.New("the answer of Azure Key Vault is a signature of another length than the key's: the key has to be RSA")
 	}
 	return append(answer.Result, signed.Result...), a.keyName() + "/" + version, nil
 }
@@ -110,15 +110,15 @@ func (a *azureVault) decrypt(ctx context.Context, both []byte, version string, b
 	verified, err := a.client.Verify(ctx, a.name, version, azkeys.VerifyParameters{
 		Algorithm: to.Ptr(azkeys.SignatureAlgorithmPS256), Digest: azureDigest(bound, ciphertext), Signature: signature,
 	}, nil)
-	if err = azureDecryptFailure(err); err != nil {
-		return nil, err
+	if err != nil {
+		return nil, azureDecryptFailure(err)
 	}
 	if verified.Value == nil || !*verified.Value {
 		return nil, foreign("Azure Key Vault", "its signature is not valid for this key and use")
 	}
 	answer, err := a.client.Decrypt(ctx, a.name, version, azkeys.KeyOperationParameters{Algorithm: &a.algorithm, Value: ciphertext}, nil)
-	if err = azureDecryptFailure(err); err != nil {
-		return nil, err
+	if err != nil {
+		return nil, azureDecryptFailure(err)
 	}
 	return answer.Result, nil
 }
@@ -128,16 +128,13 @@ func azureDigest(bound binding, ciphertext []byte) []byte {
 	sum := sha256.New()
 	sum.Write([]byte("llm-config azure envelope v1\x00"))
 	sum.Write(bound[:])
-	sum.Write(binary.BigEndian.AppendUint32(nil, uint32(len(ciphertext)))) //nolint:gosec // G115: at most 8 KiB
+	sum.Write(binary.BigEndian.AppendUint32(nil, uint32(len(ciphertext))))
 	sum.Write(ciphertext)
 	return sum.Sum(nil)
 }
 
 // azureDecryptFailure tells a refusal of what was sent from one to work at all.
 func azureDecryptFailure(err error) error {
-	if err == nil {
-		return nil
-	}
 	var answer *azcore.ResponseError
 	if errors.As(err, &answer) && answer.StatusCode == http.StatusBadRequest && answer.ErrorCode == "BadParameter" {
 		return foreign("Azure Key Vault", "the ciphertext or signature is none of this key's")
@@ -160,7 +157,7 @@ func azureFailure(err error) error {
 		if remedy := azureRemedies[answer.StatusCode]; remedy != "" {
 			return fmt.Errorf("%s (%d %s)%w", remedy, answer.StatusCode, oneLine(answer.ErrorCode), silent{err})
 		}
-		return fmt.Errorf("Azure Key Vault answered %d %s: try later%w", answer.StatusCode, oneLine(answer.ErrorCode), silent{err})
+		return fmt.Errorf("the answer of Azure Key Vault is %d %s: try later%w", answer.StatusCode, oneLine(answer.ErrorCode), silent{err})
 	}
-	return fmt.Errorf("Azure Key Vault could not be asked: see the network, and where the credentials come from: %s%w", oneLine(err.Error()), silent{err})
+	return fmt.Errorf("no answer from Azure Key Vault: see the network, and where the credentials come from: %s%w", oneLine(err.Error()), silent{err})
 }

@@ -264,7 +264,7 @@ func TestAzureRefusals(t *testing.T) {
 		{http.StatusConflict, "ObjectIsDeletedButRecoverable", "recover it"},
 		{http.StatusTooManyRequests, "Throttled", "takes no more requests"},
 		{http.StatusBadRequest, "KeyOperationNotPermitted", "among its operations"},
-		{http.StatusInternalServerError, "InternalServerError", "answered 500 InternalServerError"},
+		{http.StatusInternalServerError, "InternalServerError", "is 500 InternalServerError"},
 	} {
 		f.refuse(c.status, c.code)
 		_, err := s.keeper.Unwrap(t.Context(), w, []byte("use"))
@@ -274,5 +274,5 @@ func TestAzureRefusals(t *testing.T) {
 	}
 	f.server.Close()
 	_, err := s.keeper.Unwrap(t.Context(), w, []byte("use"))
-	unavailable(t, err, "Azure Key Vault could not be asked")
+	unavailable(t, err, "no answer from Azure Key Vault")
 }

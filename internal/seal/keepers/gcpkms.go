@@ -70,7 +70,7 @@ func (g *gcpKMS) encrypt(ctx context.Context, key []byte, bound binding) ([]byte
 	}
 	version, ours := strings.CutPrefix(answer.GetName(), g.key+"/cryptoKeyVersions/")
 	if !ours || version == "" {
-		return nil, "", errors.New("Google Cloud KMS answered for another key than was asked for: see what answers at its address")
+		return nil, "", errors.New("the answer of Google Cloud KMS is for another key than was asked for: see what answers at its address")
 	}
 	return answer.GetCiphertext(), "cryptoKeyVersions/" + version, nil
 }
@@ -113,5 +113,5 @@ func gcpFailure(err error) error {
 	if remedy := gcpRemedies[s.Code()]; remedy != "" {
 		return fmt.Errorf("%s (%s)%w", remedy, s.Code(), silent{err})
 	}
-	return fmt.Errorf("Google Cloud KMS could not be asked (%s): see the network: %s%w", s.Code(), oneLine(s.Message()), silent{err})
+	return fmt.Errorf("no answer from Google Cloud KMS (%s): see the network: %s%w", s.Code(), oneLine(s.Message()), silent{err})
 }

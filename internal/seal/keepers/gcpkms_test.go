@@ -95,7 +95,7 @@ func startGCP(t *testing.T, keys ...string) (*gcpFake, func(key string, query qu
 	for _, name := range keys {
 		f.keys[gcpTestKey+name] = []cipher.AEAD{newTestAEAD(t)}
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // of this test
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +166,7 @@ func TestGCPRefusals(t *testing.T) {
 		codes.NotFound:           "there is no such key",
 		codes.FailedPrecondition: "restore the version",
 		codes.ResourceExhausted:  "takes no more requests",
-		codes.Internal:           "could not be asked (Internal)",
+		codes.Internal:           "no answer from Google Cloud KMS (Internal)",
 	} {
 		set(code, false)
 		_, err := s.keeper.Unwrap(t.Context(), w, []byte("use"))

@@ -236,7 +236,7 @@ func (h *hsm) seal(plain, bound []byte) (out []byte, err error) {
 	}
 	nonce := make([]byte, nonceBytes)
 	rand.Read(nonce)
-	return append(nonce, gcm.Seal(nil, nonce, plain, bound)...), nil
+	return slices.Concat(nonce, gcm.Seal(nil, nonce, plain, bound)), nil
 }
 
 // open decrypts on the token. Libraries have no common word for a wrong tag,

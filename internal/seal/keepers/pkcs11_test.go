@@ -99,7 +99,7 @@ func TestSoftHSM(t *testing.T) {
 	t.Run("sessions are lost", func(t *testing.T) {
 		w := s.wrap(t, "key", "use")
 		for range 3 {
-			loseSessions(t, s.keeper)
+			loseSessions(t)
 			s.manyAtOnce(t)
 			s.opens(t, w, "use", "key")
 		}
@@ -109,7 +109,7 @@ func TestSoftHSM(t *testing.T) {
 		if err := os.WriteFile(pin, []byte("111111"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		loseSessions(t, s.keeper)
+		loseSessions(t)
 		_, err := s.keeper.Unwrap(t.Context(), w, []byte("use"))
 		unavailable(t, err, "does not accept the PIN")
 		_, err = s.keeper.Unwrap(t.Context(), w, []byte("use"))
@@ -125,7 +125,7 @@ func TestSoftHSM(t *testing.T) {
 }
 
 // loseSessions does what a token does that was reset.
-func loseSessions(t *testing.T, k seal.Keeper) {
+func loseSessions(t *testing.T) {
 	t.Helper()
 	module := pkcs11.New(softHSM)
 	if module == nil {
@@ -140,7 +140,6 @@ func loseSessions(t *testing.T, k seal.Keeper) {
 			t.Fatal(err)
 		}
 	}
-	_ = k
 }
 
 func TestKeysThatAreNotTaken(t *testing.T) {
@@ -150,7 +149,7 @@ func TestKeysThatAreNotTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = token.Close() })
-	make := func(label string, bits int, change map[crypto11.AttributeType]any) {
+	generate := func(label string, bits int, change map[crypto11.AttributeType]any) {
 		t.Helper()
 		set := crypto11.NewAttributeSet()
 		for name, v := range map[crypto11.AttributeType]any{crypto11.CkaLabel: label, crypto11.CkaId: label, crypto11.CkaExtractable: false, crypto11.CkaSensitive: true} {
@@ -167,12 +166,12 @@ func TestKeysThatAreNotTaken(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	make("extractable", 256, map[crypto11.AttributeType]any{crypto11.CkaExtractable: true})
-	make("plain", 256, map[crypto11.AttributeType]any{crypto11.CkaSensitive: false})
-	make("short", 128, nil)
-	make("idle", 256, map[crypto11.AttributeType]any{crypto11.CkaDecrypt: false})
-	make("twin", 256, nil)
-	make("twin", 256, map[crypto11.AttributeType]any{crypto11.CkaId: "second"})
+	generate("extractable", 256, map[crypto11.AttributeType]any{crypto11.CkaExtractable: true})
+	generate("plain", 256, map[crypto11.AttributeType]any{crypto11.CkaSensitive: false})
+	generate("short", 128, nil)
+	generate("idle", 256, map[crypto11.AttributeType]any{crypto11.CkaDecrypt: false})
+	generate("twin", 256, nil)
+	generate("twin", 256, map[crypto11.AttributeType]any{crypto11.CkaId: "second"})
 	for key, want := range map[string]string{
 		"object=extractable": "can be taken out of the token",
 		"object=plain":       "is not sensitive",

@@ -118,7 +118,7 @@ func (v *vaultTransit) decrypt(ctx context.Context, ciphertext []byte, version s
 	}
 	key, err := base64.StdEncoding.DecodeString(answer)
 	if err != nil {
-		return nil, errors.New("Vault answered with a plaintext that is no base64: see what answers at VAULT_ADDR")
+		return nil, errors.New("the plaintext that Vault answered is no base64: see what answers at VAULT_ADDR")
 	}
 	return key, nil
 }
@@ -182,7 +182,7 @@ func vaultFailure(err error) error {
 		if errors.Is(err, errNotTransit) || strings.HasPrefix(err.Error(), "Vault token file") {
 			return err
 		}
-		return fmt.Errorf("Vault could not be asked: see VAULT_ADDR and the network: %s%w", oneLine(err.Error()), silent{err})
+		return fmt.Errorf("no answer from Vault: see VAULT_ADDR and the network: %s%w", oneLine(err.Error()), silent{err})
 	}
 	said := oneLine(strings.Join(answer.Errors, " "))
 	return fmt.Errorf("%s (%d: %s)%w", vaultRemedy(answer.StatusCode, said), answer.StatusCode, said, silent{err})

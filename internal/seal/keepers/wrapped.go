@@ -47,9 +47,9 @@ type wrapped struct {
 // head is what is bound: all that stands before the body.
 func (w wrapped) head() []byte {
 	fields := make([]byte, 0, 4+len(w.version)+len(w.ciphertext))
-	fields = binary.BigEndian.AppendUint16(fields, uint16(len(w.version))) //nolint:gosec // G115: bounded by fits
+	fields = binary.BigEndian.AppendUint16(fields, uint16(len(w.version)))
 	fields = append(fields, w.version...)
-	fields = binary.BigEndian.AppendUint16(fields, uint16(len(w.ciphertext))) //nolint:gosec // G115: bounded by fits
+	fields = binary.BigEndian.AppendUint16(fields, uint16(len(w.ciphertext)))
 	fields = append(fields, w.ciphertext...)
 	sum := sha256.New()
 	sum.Write([]byte{formatEnvelope, w.kind})
