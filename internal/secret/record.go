@@ -51,7 +51,6 @@ const (
 	MinEvery          = time.Hour
 	MaxEvery          = 366 * 24 * time.Hour
 	MaxLifetime       = 100 * 366 * 24 * time.Hour // of a version that expires
-	adoptionLook      = 30 * time.Second           // how often adoption is looked at
 	maxMessageBytes   = 4096
 	maxAuthorBytes    = 1024
 	maxHashBytes      = 128
@@ -214,7 +213,8 @@ func (r Record) Previous(now time.Time) (Version, bool) {
 }
 
 // Due is when the record wants to be looked after next; zero for never. A time
-// that is over means now.
+// that is over means now. Adoption needs no looking after: what clients say may
+// end a grace at any time before its deadline.
 func (r Record) Due(now time.Time) time.Time {
 	if !r.Deleted.IsZero() {
 		return time.Time{}
@@ -231,9 +231,6 @@ func (r Record) Due(now time.Time) time.Time {
 	if i := r.in(Grace); i >= 0 {
 		sooner(r.Versions[i].GraceUntil)
 		sooner(r.Versions[i].Expires)
-		if r.Rotation != nil && r.Rotation.Overlap == OverlapAdoption {
-			sooner(now.Add(adoptionLook))
-		}
 	}
 	return due
 }
