@@ -27,18 +27,22 @@ func (s *scope) completePaths(c *cobra.Command, args []string, typed string) ([]
 	if err != nil || len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	above := typed[:max(strings.LastIndex(typed, "/"), 0)]
-	list, err := from.Configs(c.Context(), s.environment, client.List{Prefix: above, Page: client.Page{Limit: maxPage}})
+	list, err := from.Configs(c.Context(), s.environment, client.List{Prefix: folderOf(typed), Page: client.Page{Limit: maxPage}})
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	var paths []cobra.Completion
-	for _, entry := range list.Configs {
-		if strings.HasPrefix(entry.Path, typed) {
-			paths = append(paths, entry.Path)
-		}
+	paths := make([]string, len(list.Configs))
+	for i, entry := range list.Configs {
+		paths[i] = entry.Path
 	}
-	return paths, cobra.ShellCompDirectiveNoFileComp
+	return startingWith(typed, paths), cobra.ShellCompDirectiveNoFileComp
+}
+
+// folderOf is the prefix of the paths that may begin with what was typed.
+func folderOf(typed string) string { return typed[:max(strings.LastIndex(typed, "/"), 0)] }
+
+func startingWith(typed string, paths []string) []cobra.Completion {
+	return keep(paths, func(path string) bool { return strings.HasPrefix(path, typed) })
 }
 
 // ofTenant is a client of which the tenant alone must be known.

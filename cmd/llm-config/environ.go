@@ -15,6 +15,20 @@ import (
 type variable struct {
 	name, value string
 	origin      string // path#pointer, for messages
+	secret      bool   // the value is of a secret, and must be shown nowhere
+	file        bool   // the command gets the value in a file, and its name in NAME_FILE
+}
+
+// fileSuffix is behind the name of a variable that names a file with the value:
+// many programs know it from containers.
+const fileSuffix = "_FILE"
+
+// names are those that the variable takes up.
+func (v variable) names() []string {
+	if v.file {
+		return []string{v.name, v.name + fileSuffix}
+	}
+	return []string{v.name}
 }
 
 // environRules say how documents become environment variables. docs/run.md
@@ -22,6 +36,9 @@ type variable struct {
 type environRules struct {
 	json           bool     // one variable per document, holding its JSON
 	keepReferences bool     // ${secret:…} passes as text
+	byFile         bool     // what holds a secret goes by file
+	revealed       bool     // the documents hold values where references were
+	revealable     bool     // the user may ask for that
 	allowed        []string // steering names that the user wants set all the same
 }
 
@@ -29,6 +46,7 @@ type environRules struct {
 type namedDocument struct {
 	path     string
 	document config.Document
+	revealed config.Document // the same with values where it refers to secrets; zero when that is not asked for
 }
 
 // variables are what the documents say, by name. All that is wrong is told at
@@ -36,6 +54,10 @@ type namedDocument struct {
 func (r environRules) variables(documents []namedDocument) ([]variable, error) {
 	f := flattener{rules: r}
 	for _, d := range documents {
+		f.revealed = nil
+		if d.revealed.Exists() {
+			f.revealed = d.revealed.Root()
+		}
 		if r.json {
 			f.whole(d)
 		} else {
@@ -51,17 +73,22 @@ func (r environRules) variables(documents []namedDocument) ([]variable, error) {
 }
 
 type flattener struct {
-	rules  environRules
-	found  []variable
-	wrong  []string
-	arrays int // how many of wrong are arrays, which --json would cure
-	steers int // how many are names that --allow-env would permit
-	kept   int // how many are references, which --keep-references would pass on
+	rules    environRules
+	revealed map[string]any // the document at hand with values of secrets; nil when there is none
+	found    []variable
+	wrong    []string
+	arrays   int // how many of wrong are arrays, which --json would cure
+	steers   int // how many are names that --allow-env would permit
+	kept     int // how many are references to secrets
 }
 
 func (f *flattener) whole(d namedDocument) {
-	root := f.settled(place{path: d.path}, d.document.Root())
-	f.add(place{path: d.path}, strings.Split(d.path, "/"), string(canon.Append(nil, root)))
+	at, keys := place{path: d.path}, strings.Split(d.path, "/")
+	if f.revealed != nil {
+		f.addSecret(at, keys, f.revealed)
+		return
+	}
+	f.add(variable{value: string(canon.Append(nil, f.settled(at, d.document.Root())))}, at, keys)
 }
 
 // place is where in which document something stands.
@@ -105,39 +132,59 @@ func (f *flattener) flatten(at place, value any) {
 		f.arrays++
 		f.refuse("%s: an array has no form as a variable", at)
 	case string:
-		f.add(at, at.pointer.Tokens(), f.text(at, value))
+		if f.revealed != nil && refersToSecret(value) {
+			known, _ := at.pointer.Lookup(f.revealed)
+			f.addSecret(at, at.pointer.Tokens(), known)
+			return
+		}
+		f.add(variable{value: f.text(at, value)}, at, at.pointer.Tokens())
 	default:
-		f.add(at, at.pointer.Tokens(), string(canon.Append(nil, value)))
+		f.add(variable{value: string(canon.Append(nil, value))}, at, at.pointer.Tokens())
 	}
+}
+
+// addSecret adds what holds a secret: a text as it is, all else as JSON.
+func (f *flattener) addSecret(at place, keys []string, value any) {
+	text, ok := bare(value)
+	if !ok {
+		text = string(canon.Append(nil, value))
+	}
+	f.add(variable{value: text, secret: true, file: f.rules.byFile}, at, keys)
 }
 
 // secretReference begins what only the server's reveal can replace; with a $
 // before it, it is text.
-const secretReference = "${secret:"
+const (
+	secretReference = "${secret:"
+	escapedSecret   = "$" + secretReference
+)
+
+func refersToSecret(text string) bool {
+	return strings.Contains(strings.ReplaceAll(text, escapedSecret, ""), secretReference)
+}
 
 func (f *flattener) text(at place, text string) string {
-	if f.rules.keepReferences {
+	if f.rules.keepReferences || f.rules.revealed {
 		return text
 	}
-	const escaped = "$" + secretReference
-	if strings.Contains(strings.ReplaceAll(text, escaped, ""), secretReference) {
+	if refersToSecret(text) {
 		f.kept++
 		f.refuse("%s: a reference to a secret", at)
 	}
-	return strings.ReplaceAll(text, escaped, secretReference)
+	return strings.ReplaceAll(text, escapedSecret, secretReference)
 }
 
-func (f *flattener) add(at place, keys []string, value string) {
-	name := variableName(keys)
-	switch {
+func (f *flattener) add(v variable, at place, keys []string) {
+	v.name, v.origin = variableName(keys), at.String()
+	switch name := v.name; {
 	case strings.Trim(name, "_") == "":
 		f.refuse("%s: nothing of this name is a letter or digit", at)
 	case name[0] >= '0' && name[0] <= '9':
 		f.refuse("%s: the variable %s would begin with a digit", at, name)
-	case strings.IndexByte(value, 0) >= 0:
+	case !v.file && strings.IndexByte(v.value, 0) >= 0:
 		f.refuse("%s: the value holds a NUL, which no variable can", at)
 	default:
-		f.found = append(f.found, variable{name, value, at.String()})
+		f.found = append(f.found, v)
 	}
 }
 
@@ -158,7 +205,9 @@ func variableName(keys []string) string {
 func (f *flattener) collisions() {
 	origins := map[string][]string{}
 	for _, v := range f.found {
-		origins[v.name] = append(origins[v.name], v.origin)
+		for _, name := range v.names() {
+			origins[name] = append(origins[name], v.origin)
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(origins)) {
 		if all := origins[name]; len(all) > 1 {
@@ -169,9 +218,11 @@ func (f *flattener) collisions() {
 
 func (f *flattener) steering() {
 	for _, v := range f.found {
-		if steersPrograms(v.name) && !slices.Contains(f.rules.allowed, v.name) {
-			f.steers++
-			f.refuse("%s: %s steers a loader, shell or interpreter", v.origin, v.name)
+		for _, name := range v.names() {
+			if steersPrograms(name) && !slices.Contains(f.rules.allowed, name) {
+				f.steers++
+				f.refuse("%s: %s steers a loader, shell or interpreter", v.origin, name)
+			}
 		}
 	}
 }
@@ -189,28 +240,28 @@ func (f *flattener) failure() error {
 	case f.steers:
 		return failure.hint("--allow-env NAME permits one; docs/run.md lists them")
 	case f.kept:
-		return failure.hint("--keep-references passes the text on as it stands")
+		if f.rules.revealable {
+			return failure.hint("--reveal prints the values in their place")
+		}
+		return failure.hint("-o json prints them as they stand")
 	}
 	return failure.hint("docs/run.md has the rules")
 }
 
 // mergeEnviron adds variables to an environment. A name that the caller has set
-// stays the caller's, unless override.
+// stays the caller's, unless override. A variable whose value is in a file gets
+// its name in NAME_FILE, and has no NAME beside it.
 func mergeEnviron(environ []string, variables []variable, override bool) []string {
-	own := map[string]int{}
 	merged := slices.Clone(environ)
-	for i, entry := range merged {
-		name, _, _ := strings.Cut(entry, "=")
-		own[name] = i
-	}
 	for _, v := range variables {
-		at, taken := own[v.name]
-		switch {
-		case !taken:
-			merged = append(merged, v.name+"="+v.value)
-		case override:
-			merged[at] = v.name + "=" + v.value
+		if slices.ContainsFunc(merged, v.isIn) {
+			if !override {
+				continue
+			}
+			merged = keep(merged, func(entry string) bool { return !v.isIn(entry) })
 		}
+		names := v.names()
+		merged = append(merged, names[len(names)-1]+"="+v.value)
 	}
 	return merged
 }

@@ -17,7 +17,7 @@ func document(t *testing.T, path, text string) namedDocument {
 	if err != nil {
 		t.Fatalf("%s: %v", path, err)
 	}
-	return namedDocument{path, doc}
+	return namedDocument{path: path, document: doc}
 }
 
 func TestVariables(t *testing.T) {
@@ -25,6 +25,7 @@ func TestVariables(t *testing.T) {
 		name      string
 		rules     environRules
 		documents map[string]string
+		revealed  map[string]string
 		want      []string // NAME=value
 		wrong     []string // details of the refusal
 		next      string   // part of its hint
@@ -99,7 +100,7 @@ func TestVariables(t *testing.T) {
 			name:      "references to secrets",
 			documents: map[string]string{"p": `{"a":"${secret:x}","b":"Bearer ${secret:y#k}","c":"$${secret:z} and ${other}"}`},
 			wrong:     []string{"p#/a: a reference to a secret", "p#/b: a reference to a secret"},
-			next:      "--keep-references",
+			next:      "-o json",
 		},
 		{
 			name:      "escaped references become text",
@@ -117,19 +118,72 @@ func TestVariables(t *testing.T) {
 			rules:     environRules{json: true},
 			documents: map[string]string{"p": `{"a":[{"k":"${secret:x}"}]}`},
 			wrong:     []string{"p#/a/0/k: a reference to a secret"},
-			next:      "--keep-references",
+			next:      "-o json",
+		},
+		{
+			name:      "references where the reader may ask for values",
+			rules:     environRules{revealable: true},
+			documents: map[string]string{"p": `{"a":"${secret:x}"}`},
+			wrong:     []string{"p#/a: a reference to a secret"},
+			next:      "--reveal",
+		},
+		{
+			name:      "a revealed document is what it says",
+			rules:     environRules{revealed: true},
+			documents: map[string]string{"p": `{"a":"sk-1","b":"${secret:x} as text"}`},
+			want:      []string{"A=sk-1", "B=${secret:x} as text"},
+		},
+		{
+			name:      "secrets in the environment",
+			documents: map[string]string{"p": `{"a":"${secret:x}","b":"Bearer ${secret:y#k}","n":1,"t":"$${secret:z}"}`},
+			revealed:  map[string]string{"p": `{"a":{"z":[1],"y":true},"b":"Bearer k","n":1,"t":"${secret:z}"}`},
+			want:      []string{`A={"y":true,"z":[1]} (secret)`, "B=Bearer k (secret)", "N=1", "T=${secret:z}"},
+		},
+		{
+			name:      "secrets by file",
+			rules:     environRules{byFile: true},
+			documents: map[string]string{"p": `{"a":{"b":"${secret:x}"},"n":1}`},
+			revealed:  map[string]string{"p": `{"a":{"b":"two\nlines\u0000"},"n":1}`},
+			want:      []string{"A_B_FILE=two\nlines\x00 (secret)", "N=1"},
+		},
+		{
+			name:      "secrets by file take up both names",
+			rules:     environRules{byFile: true},
+			documents: map[string]string{"p": `{"key":"${secret:x}","key-file":"/k","path":"${secret:y}"}`},
+			revealed:  map[string]string{"p": `{"key":"cAn4ry","key-file":"/k","path":"cAn4ry"}`},
+			wrong: []string{
+				"p#/key, p#/key-file: more than one value would be KEY_FILE",
+				"p#/path: PATH steers a loader, shell or interpreter",
+			},
+			next: "docs/run.md",
+		},
+		{
+			name:      "a document with secrets as json",
+			rules:     environRules{json: true, byFile: true},
+			documents: map[string]string{"a/b": `{"k":["${secret:x}"],"t":"$${secret:z}"}`, "c": `{"n":1}`},
+			revealed:  map[string]string{"a/b": `{"k":["sk-1"],"t":"${secret:z}"}`},
+			want:      []string{`A_B_FILE={"k":["sk-1"],"t":"${secret:z}"} (secret)`, `C={"n":1}`},
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var documents []namedDocument
 			for path, text := range c.documents {
-				documents = append(documents, document(t, path, text))
+				d := document(t, path, text)
+				if known, ok := c.revealed[path]; ok {
+					d.revealed = document(t, path, known).document
+				}
+				documents = append(documents, d)
 			}
 			slices.SortFunc(documents, func(a, b namedDocument) int { return strings.Compare(a.path, b.path) })
 			found, err := c.rules.variables(documents)
 			var got, wrong []string
 			for _, v := range found {
-				got = append(got, v.name+"="+v.value)
+				names := v.names()
+				entry := names[len(names)-1] + "=" + v.value
+				if v.secret {
+					entry += " (secret)"
+				}
+				got = append(got, entry)
 			}
 			slices.Sort(got)
 			next := ""
@@ -151,14 +205,17 @@ func TestVariables(t *testing.T) {
 }
 
 func TestMergeEnviron(t *testing.T) {
-	environ := []string{"HOME=/home/x", "RPM=1", "EMPTY="}
-	set := []variable{{name: "RPM", value: "600"}, {name: "EMPTY", value: "no"}, {name: "BURST", value: "20"}}
+	environ := []string{"HOME=/home/x", "RPM=1", "EMPTY=", "KEY=mine", "CERT_FILE=/mine"}
+	set := []variable{
+		{name: "RPM", value: "600"}, {name: "EMPTY", value: "no"}, {name: "BURST", value: "20"},
+		{name: "KEY", value: "/dev/fd/3", file: true}, {name: "CERT", value: "/dev/fd/4", file: true}, {name: "NEW", value: "/dev/fd/5", file: true},
+	}
 	for _, c := range []struct {
 		override bool
 		want     []string
 	}{
-		{false, []string{"HOME=/home/x", "RPM=1", "EMPTY=", "BURST=20"}},
-		{true, []string{"HOME=/home/x", "RPM=600", "EMPTY=no", "BURST=20"}},
+		{false, []string{"HOME=/home/x", "RPM=1", "EMPTY=", "KEY=mine", "CERT_FILE=/mine", "BURST=20", "NEW_FILE=/dev/fd/5"}},
+		{true, []string{"HOME=/home/x", "RPM=600", "EMPTY=no", "BURST=20", "KEY_FILE=/dev/fd/3", "CERT_FILE=/dev/fd/4", "NEW_FILE=/dev/fd/5"}},
 	} {
 		if diff := cmp.Diff(c.want, mergeEnviron(environ, set, c.override)); diff != "" {
 			t.Errorf("override %v: -want +got\n%s", c.override, diff)

@@ -15,8 +15,9 @@ func newEnvironmentCommand(a *app) *cobra.Command {
 		`Environments are where settings apply. Each inherits from its parent, which is
 base unless said otherwise.`,
 		`  llm-config env ls
-  llm-config env create qa --parent staging`,
-		newEnvironmentListCommand(a), newEnvironmentGetCommand(a), newEnvironmentCreateCommand(a),
+  llm-config env create qa --parent staging
+  llm-config env set production --isolate-secrets`,
+		newEnvironmentListCommand(a), newEnvironmentGetCommand(a), newEnvironmentCreateCommand(a), newEnvironmentSetCommand(a),
 		newEnvironmentParentCommand(a), newEnvironmentDeleteCommand(a))
 }
 
@@ -45,17 +46,28 @@ func environmentsView(environments []api.Environment) view {
 		v.values = append(v.values, e.Name)
 	}
 	v.people = func(p *printer) {
-		t := newTable("NAME", "PARENT", "VERSION")
+		t := newTable("NAME", "PARENT", "SECRETS", "VERSION")
 		for _, e := range environments {
 			parent := e.Parent
 			if parent == "" {
 				parent = "-"
 			}
-			t.row(e.Name, parent, number(e.Version))
+			t.row(e.Name, parent, secretsOf(e), number(e.Version))
 		}
 		t.print(p)
 	}
 	return v
+}
+
+// secretsOf says whose secrets count in an environment.
+func secretsOf(e api.Environment) string {
+	switch {
+	case e.Isolate:
+		return "its own only"
+	case e.Parent == "":
+		return "its own"
+	}
+	return "inherited"
 }
 
 func newEnvironmentGetCommand(a *app) *cobra.Command {
@@ -79,16 +91,18 @@ func newEnvironmentGetCommand(a *app) *cobra.Command {
 
 func newEnvironmentCreateCommand(a *app) *cobra.Command {
 	c := a.command("create NAME", "Create an environment",
-		"Create an environment below base, below --parent, or with --root below none.",
+		"Create an environment below base, below --parent, or with --root below none. With\n--isolate-secrets it inherits documents and no secrets.",
 		`  llm-config env create qa
   llm-config env create eu-production --parent production
-  llm-config env create sandbox --root`)
+  llm-config env create sandbox --root
+  llm-config env create customer-a --parent production --isolate-secrets`)
 	s, out := a.tenantFlags(c), a.outputFlag(c, changeFormats...)
 	message := a.messageFlag(c)
 	var parent string
 	var root bool
 	c.Flags().StringVar(&parent, "parent", "", "`NAME` of the environment to inherit from (default base)")
 	c.Flags().BoolVar(&root, "root", false, "inherit from nothing")
+	isolate := isolateFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if err := exclusive(c, "parent", "root"); err != nil {
 			return err
@@ -105,10 +119,43 @@ func newEnvironmentCreateCommand(a *app) *cobra.Command {
 			return failf("there is an environment %q already", args[0]).hint("`llm-config env set-parent` gives it another parent")
 		}
 		in := api.EnvironmentInput{Message: *message}
+		if *isolate {
+			in.Isolate = isolate
+		}
 		if root || parent != "" {
 			in.Parent = &parent
 		}
 		return putEnvironment(c.Context(), to, out, args[0], in)
+	}
+	return c
+}
+
+func isolateFlag(c *cobra.Command) *bool {
+	return c.Flags().Bool("isolate-secrets", false, "inherit no secrets, though documents are inherited")
+}
+
+func newEnvironmentSetCommand(a *app) *cobra.Command {
+	c := a.command("set NAME", "Let an environment inherit secrets, or not",
+		`Let an environment inherit no secrets with --isolate-secrets, or inherit them again
+with --isolate-secrets=false. It holds at once, for it and all below it: references
+to secrets that it inherited are then without a value.`,
+		`  llm-config env set production --isolate-secrets
+  llm-config env set production --isolate-secrets=false`)
+	s, out := a.tenantFlags(c), a.outputFlag(c, changeFormats...)
+	message, isolate := a.messageFlag(c), isolateFlag(c)
+	c.ValidArgsFunction = onlyFirst(s.completeEnvironments)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if !c.Flags().Changed("isolate-secrets") {
+			return failf("nothing is said that could change").hint("give --isolate-secrets, or --isolate-secrets=false; `llm-config env set-parent` gives it another parent")
+		}
+		to, err := s.client(c)
+		if err != nil {
+			return err
+		}
+		if _, err := to.Environment(c.Context(), args[0]); err != nil {
+			return err
+		}
+		return putEnvironment(c.Context(), to, out, args[0], api.EnvironmentInput{Isolate: isolate, Message: *message})
 	}
 	return c
 }
@@ -159,6 +206,9 @@ func putEnvironment(ctx context.Context, to *client.Client, out *output, name st
 	below := "inherits from nothing"
 	if result.Environment.Parent != "" {
 		below = "inherits from " + result.Environment.Parent
+	}
+	if result.Environment.Isolate {
+		below += ", and no secrets"
 	}
 	return out.showCommitted(result, result.Committed, "environment %s %s", result.Environment.Name, below)
 }

@@ -22,6 +22,7 @@ type getter struct {
 	at      string
 	layer   bool
 	explain bool
+	reveal  bool
 }
 
 func newGetCommand(a *app) *cobra.Command {
@@ -36,17 +37,27 @@ shell (see docs/run.md), table prints a line for each value.
 --at reads the past: a revision (1042), a version of the environment's own layer
 (v3), a time (2026-11-01T12:00:00Z) or a tag. --layer prints what the environment
 itself says. --explain says for each value which layer it is from, who wrote it
-when, and what it shadows; what is long is cut in its table, and whole in -o json.`,
+when, and what it shadows; what is long is cut in its table, and whole in -o json.
+
+References to secrets are printed as they stand. --reveal puts their values in
+their place, if you may read every one of them; that they were read is on record.`,
 		`  llm-config get -e production gateway/limits
   llm-config get -e production gateway/limits#/requests_per_minute -o value
   llm-config get -e production gateway/models --at release-12 -o yaml
-  llm-config get -e production gateway/limits --explain`)
+  llm-config get -e production gateway/limits --explain
+  llm-config get -e production gateway/models --reveal | ./gateway --config -`)
 	g := &getter{scope: a.environmentFlags(c), out: a.outputFlag(c, documentFormats...)}
 	c.Flags().StringVar(&g.at, "at", "", "read the past: a revision, v3, a time or a tag")
 	complete(c, "at", g.completeTags)
 	c.Flags().BoolVar(&g.layer, "layer", false, "only what the environment itself says")
 	c.Flags().BoolVar(&g.explain, "explain", false, "say where each value comes from")
+	c.Flags().BoolVar(&g.reveal, "reveal", false, "values of secrets in the place of references to them")
 	c.RunE = func(c *cobra.Command, args []string) error {
+		for _, other := range []string{"layer", "explain", "at"} {
+			if err := exclusive(c, "reveal", other); err != nil {
+				return err
+			}
+		}
 		if err := exclusive(c, "layer", "explain"); err != nil {
 			return err
 		}
@@ -79,7 +90,7 @@ func (g *getter) run(c *cobra.Command, argument string) error {
 	if !found {
 		return failf("%s has nothing at %s", path, pointer).hint("`llm-config get %s` shows what there is", path)
 	}
-	return g.out.showValue(path, pointer, value)
+	return g.out.showValue(path, pointer, value, environRules{revealed: g.reveal, revealable: !g.layer})
 }
 
 func (g *getter) read(ctx context.Context, from *client.Client, path string) (config.Document, error) {
@@ -87,7 +98,7 @@ func (g *getter) read(ctx context.Context, from *client.Client, path string) (co
 	if g.layer {
 		read = from.Layer
 	}
-	document, err := read(ctx, g.environment, path, client.Read{At: g.at})
+	document, err := read(ctx, g.environment, path, client.Read{At: g.at, Reveal: g.reveal})
 	if err != nil {
 		return config.Document{}, err
 	}
@@ -95,7 +106,7 @@ func (g *getter) read(ctx context.Context, from *client.Client, path string) (co
 }
 
 // showValue prints a document or a part of it.
-func (o *output) showValue(path string, pointer config.Pointer, value any) error {
+func (o *output) showValue(path string, pointer config.Pointer, value any, rules environRules) error {
 	p := o.app.printer()
 	switch o.format {
 	case asTable:
@@ -118,7 +129,7 @@ func (o *output) showValue(path string, pointer config.Pointer, value any) error
 		if !ok {
 			return failf("%s is not an object, so it has no names for variables", place{path, pointer}).hint("ask for -o value")
 		}
-		return o.showVariables(path, object)
+		return o.showVariables(path, object, rules)
 	}
 	text, err := config.EncodeValue(value, config.Format(o.format))
 	if err != nil {
@@ -152,8 +163,8 @@ func bare(value any) (string, bool) {
 }
 
 // showVariables prints lines that a POSIX shell reads back.
-func (o *output) showVariables(path string, object map[string]any) error {
-	variables, err := environRules{}.variables([]namedDocument{{path, config.NewDocument(object)}})
+func (o *output) showVariables(path string, object map[string]any, rules environRules) error {
+	variables, err := rules.variables([]namedDocument{{path: path, document: config.NewDocument(object)}})
 	if err != nil {
 		return err
 	}

@@ -32,6 +32,20 @@ func (g *progress) step() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.done++
+	g.tell()
+}
+
+// left says how much is still to do; it may have grown.
+func (g *progress) left(n int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.total = max(g.total, n)
+	g.done = g.total - n
+	g.tell()
+}
+
+// tell shows the line, if it is time to. The caller holds the lock.
+func (g *progress) tell() {
 	now := time.Now()
 	if !g.p.terminal || now.Sub(g.began) < progressAfter || now.Sub(g.shown) < progressEvery {
 		return

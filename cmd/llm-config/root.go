@@ -15,6 +15,7 @@ const (
 	groupDocuments = "documents"
 	groupHistory   = "history"
 	groupFolders   = "folders"
+	groupSecrets   = "secrets"
 	groupManage    = "manage"
 )
 
@@ -39,6 +40,7 @@ Exit status: 0 done, 1 failed, 2 there is a difference (diff, dry runs).`,
 		&cobra.Group{ID: groupDocuments, Title: "Documents:"},
 		&cobra.Group{ID: groupHistory, Title: "History:"},
 		&cobra.Group{ID: groupFolders, Title: "Folders and processes:"},
+		&cobra.Group{ID: groupSecrets, Title: "Secrets and keys:"},
 		&cobra.Group{ID: groupManage, Title: "Server and tenants:"},
 	)
 	root.SetHelpCommand(newHelpCommand(a))
@@ -84,10 +86,11 @@ func verbs(a *app) map[string][]*cobra.Command {
 			newHistoryCommand(a), newDiffCommand(a), newLogCommand(a), newRollbackCommand(a),
 			newRevertCommand(a), newPromoteCommand(a), newTagCommand(a),
 		},
-		groupFolders: {newApplyCommand(a), newExportCommand(a), newWatchCommand(a), newRunCommand(a)},
+		groupFolders: {newApplyCommand(a), newExportCommand(a), newImportCommand(a), newWatchCommand(a), newRunCommand(a)},
+		groupSecrets: {newSecretCommand(a), newClientsCommand(a), newKeyCommand(a)},
 		groupManage: {
 			newServeCommand(a), newTenantCommand(a), newEnvironmentCommand(a), newTokenCommand(a), newLayerCommand(a),
-			newKeyCommand(a), newWhoamiCommand(a), newVersionCommand(a),
+			newWhoamiCommand(a), newVersionCommand(a),
 		},
 	}
 }

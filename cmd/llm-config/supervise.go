@@ -28,7 +28,14 @@ const reloadAfter = 5 * time.Second
 
 // supervise keeps the command running on the newest variables until it ends by
 // itself or is told to.
-func (r *running) supervise(ctx context.Context, set []variable, revision int64) error {
+func (r *running) supervise(ctx context.Context, set []variable, revision int64) (err error) {
+	if r.folder != nil {
+		defer func() {
+			if left := r.folder.remove(); left != nil {
+				r.app.note("values of secrets are left in %s: %v", r.folder.name, left)
+			}
+		}()
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	signals := make(chan os.Signal, len(forwarded))
@@ -78,10 +85,20 @@ type child struct {
 	ended chan int // its exit code
 }
 
+// firstExtraFile is the number that a command has the first of exec.Cmd's
+// ExtraFiles as.
+const firstExtraFile = 3
+
 func (r *running) start(set []variable) (*child, error) {
+	d, err := r.deliver(set, func(i int, _ *os.File) int { return firstExtraFile + i })
+	if err != nil {
+		return nil, err
+	}
+	defer d.close()
 	c := exec.Command(r.file, r.command[1:]...) //nolint:gosec,noctx // to run what the user gives is the purpose, and signals end it
 	c.Args[0] = r.command[0]
-	c.Env = r.environ(set)
+	c.Env = r.environ(d.set)
+	c.ExtraFiles = d.files
 	c.Stdin, c.Stdout, c.Stderr = r.app.childStdin(), r.app.stdout, r.app.stderr
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := c.Start(); err != nil {

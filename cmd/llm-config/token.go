@@ -19,7 +19,7 @@ func newTokenCommand(a *app) *cobra.Command {
 		`  llm-config token create ci --ttl 90d
   llm-config token ls
   llm-config token create second-admin --server`,
-		newTokenListCommand(a), newTokenCreateCommand(a), newTokenRevokeCommand(a), newRecoverCommand(a))
+		newTokenListCommand(a), newTokenCreateCommand(a), newTokenRotateCommand(a), newTokenRevokeCommand(a), newRecoverCommand(a))
 }
 
 // tokenScope is a tenant or, with --server, the server itself.
@@ -124,15 +124,53 @@ else.`,
 		}
 		flags.name = args[0]
 		issued, err := create(c.Context(), *flags.request())
-		if errors.Is(err, client.ErrTokenLost) && issued != nil {
-			return fmt.Errorf("token %s: %w", issued.ID, err)
+		return out.showIssued(issued, err)
+	}
+	return c
+}
+
+func newTokenRotateCommand(a *app) *cobra.Command {
+	c := a.command("rotate ID", "Give a token a successor",
+		`Issue a token of the same name and rights in the place of another. The old one stays
+valid for a time of grace, to replace it wherever it is used; with --now it is
+refused at once. The new one's value is shown once; -o value prints nothing else.`,
+		`  llm-config token rotate 4f1c0a9be2d4 -o value > ci.token
+  llm-config token rotate 4f1c0a9be2d4 --ttl 90d --grace 12h
+  llm-config token rotate 4f1c0a9be2d4 --now`)
+	s, out := a.tokenScope(c), a.outputFlag(c, listFormats...)
+	var ttl, grace span
+	var in api.TokenRotate
+	c.Flags().Var(&ttl, "ttl", "how long the new token is valid, such as 12h or 90d (default 30d)")
+	c.Flags().Var(&grace, "grace", "how long the old one stays valid (default 7d)")
+	c.Flags().BoolVar(&in.Now, "now", false, "revoke the old one at once")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if err := exclusive(c, "now", "grace"); err != nil {
+			return err
 		}
+		to, err := s.client(c)
 		if err != nil {
 			return err
 		}
-		return out.show(view{data: issued, values: []string{issued.Value}, people: func(p *printer) { printToken(p, *issued) }})
+		rotate := to.RotateToken
+		if s.server {
+			rotate = to.RotateServerToken
+		}
+		in.TTLSeconds, in.GraceSeconds = ttl.seconds(), grace.pointer()
+		issued, err := rotate(c.Context(), args[0], in)
+		return out.showIssued(issued, err)
 	}
 	return c
+}
+
+// showIssued prints a new token, or which one was issued without arriving here.
+func (o *output) showIssued(issued *api.IssuedToken, err error) error {
+	if errors.Is(err, client.ErrTokenLost) && issued != nil {
+		return fmt.Errorf("token %s: %w", issued.ID, err)
+	}
+	if err != nil {
+		return err
+	}
+	return o.show(view{data: issued, values: []string{issued.Value}, people: func(p *printer) { printToken(p, *issued) }})
 }
 
 func newTokenListCommand(a *app) *cobra.Command {
