@@ -66,7 +66,7 @@ func (s *Store) acknowledge(ctx context.Context) {
 			return
 		case <-s.acks:
 			timer.Stop()
-			if failures == 0 {
+			if failures == 0 { // else the wait is not to be shortened
 				due = s.sooner(due, last)
 			}
 			continue
@@ -79,14 +79,11 @@ func (s *Store) acknowledge(ctx context.Context) {
 		}
 		s.acknowledged(err)
 		last, failures = ack, failures+1
-		wait := s.ackWait(ackBeat)
-		if err != nil {
-			wait = s.client.delay(failures, err)
-		} else {
-			failures = 0
+		wait := s.client.delay(failures, err)
+		if err == nil {
+			failures, wait = 0, s.ackWait(ackBeat)
 		}
 		due = time.Now().Add(wait)
-		poke(s.acks) // for what changed meanwhile
 	}
 }
 

@@ -157,7 +157,7 @@ func TestAckDebounce(t *testing.T) {
 }
 
 func TestAckFailuresDisturbNobody(t *testing.T) {
-	for code, most := range map[api.Code]int{api.CodeUnavailable: 65, api.CodeForbidden: 22, api.CodeNotFound: 22} {
+	for code, most := range map[api.Code]int{api.CodeUnavailable: 70, api.CodeForbidden: 22, api.CodeNotFound: 22} {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFake(t, map[string]string{chatPath: `{"limit":1}`})
 			f.setOnAck(func(w http.ResponseWriter) bool {

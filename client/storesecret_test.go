@@ -13,6 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/llm-devops/llm-config-manager/api"
 )
 
@@ -191,6 +193,71 @@ func TestStoreKeepsSecretThatCannotBeRead(t *testing.T) {
 				t.Errorf("%s: after all %q, status %+v", code, v.Get().Key.Reveal(), status)
 			}
 		})
+	}
+}
+
+// Who may not list secrets is told of them only by the documents that refer to them.
+func TestStoreFollowsSecretOfDocument(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, s, v := newSecretStore(t)
+		revision := f.putSecretQuietly("db", fakeSecret{current: 2})
+		f.send(revision, eventText(api.EventChange, revision, api.WatchEvent{Revision: revision, Changes: []api.WatchChange{
+			{Path: providerPath, Digest: digestOf([]byte(providerText("a"))), Secret: &api.SecretRef{Environment: "base", Path: "db", Version: 2}},
+		}}))
+		f.wait(s, revision)
+		wantSecret(t, s, "db", 2, 0)
+		if v.Get().Key.Reveal() != fakeValue("db", 2) {
+			t.Errorf("the document holds %q", v.Get().Key.Reveal())
+		}
+	})
+}
+
+// In whatever order answers and events come, a copy never takes up what is of an
+// older revision, nor an older version of a secret of the same one.
+func TestCopiesInAnyOrder(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		document := &localCopy{path: "a", freshness: newFreshness()}
+		secret := &secretCopy{path: "db", freshness: newFreshness()}
+		var newest, version int64
+		for range rapid.IntRange(1, 30).Draw(t, "answers") {
+			revision, current := rapid.Int64Range(1, 10).Draw(t, "revision"), rapid.Int64Range(1, 4).Draw(t, "version")
+			if rapid.Bool().Draw(t, "wanted") {
+				document.want(revision, 0)
+				secret.want(revision, 0)
+			}
+			_, _ = document.install(&Document{Data: []byte(fakeValue("db", current)), Revision: revision, Secrets: map[string]int64{"db": current}})
+			secret.install(&RevealedSecret{Revision: revision, RevealedVersion: RevealedVersion{Version: current}}, time.Time{})
+			if revision > newest || revision == newest && current > version {
+				newest, version = revision, current
+			}
+			d, c := document.current.Load(), secret.current.Load()
+			if d.Secrets["db"] != version || string(d.Data) != fakeValue("db", version) || c.Current.Version != version || c.Revision != newest {
+				t.Fatalf("after revision %d with version %d: the document has %d, the secret %d, want %d", revision, current, d.Secrets["db"], c.Current.Version, version)
+			}
+			if running, at := document.runs(); running != d || at != newest {
+				t.Fatalf("runs on %v of revision %d, want %d", running.Secrets, at, newest)
+			}
+		}
+	})
+}
+
+// An environment's own secret begins at version 1, as the one that it inherited did.
+func TestSameVersionOfAnotherEnvironment(t *testing.T) {
+	d := &localCopy{path: "a", freshness: newFreshness()}
+	v := &Value[provider]{}
+	for revision, key := range []string{"inherited", "own"} {
+		next := &Document{Data: fmt.Appendf(nil, `{"key":%q}`, key), Revision: int64(revision), Digest: "same", Secrets: map[string]int64{"db": 1}}
+		if _, err := d.install(next); err != nil {
+			t.Fatal(err)
+		}
+		if revision == 0 {
+			if err := d.bind(v); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := v.Get().Key.Reveal(); got != key || d.current.Load() != next {
+			t.Errorf("holds %q, want %q", got, key)
+		}
 	}
 }
 
