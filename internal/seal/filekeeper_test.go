@@ -22,6 +22,9 @@ const keyPrefix = "llm-config-master-key-v1:"
 // goodKey is drawn at random, once.
 var goodKey = mustHex("c8f1bd0a4a35e65cf3dc9c9d0bb24d0d27baf0b2b74e5d7e8ef0a1f3a9c41762")
 
+// otherKey too.
+var otherKey = mustHex("5e0d6f2c91b84a73d8f21be60c97a4353fb1d06a28ce7549bb034ef18a6c92d7")
+
 func mustHex(text string) []byte {
 	b, err := hex.DecodeString(text)
 	if err != nil {
@@ -34,7 +37,17 @@ func keyLine(key []byte) string {
 	return keyPrefix + base64.StdEncoding.EncodeToString(key) + "\n"
 }
 
-func writeKeyFile(t *testing.T, text string, mode fs.FileMode) string {
+// manyKeyLines has keys that are all different.
+func manyKeyLines(n int) string {
+	var text strings.Builder
+	for i := range n {
+		sum := sha256.Sum256(append(bytes.Clone(goodKey), byte(i)))
+		text.WriteString(keyLine(sum[:]))
+	}
+	return text.String()
+}
+
+func writeKeyFile(t testing.TB, text string, mode fs.FileMode) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "key")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -137,15 +150,22 @@ func TestWhatIsNoKey(t *testing.T) {
 		{"good", keyLine(goodKey), ""},
 		{"good without its newline", strings.TrimSpace(keyLine(goodKey)), ""},
 		{"good with a newline of Windows", strings.TrimSpace(keyLine(goodKey)) + "\r\n", ""},
+		{"two", keyLine(goodKey) + keyLine(otherKey), ""},
+		{"two with newlines of Windows", strings.ReplaceAll(keyLine(goodKey)+keyLine(otherKey), "\n", "\r\n"), ""},
 		{"empty", "", "is empty"},
 		{"blank", "\n\n", "is empty"},
 		{"foreign", "-----BEGIN PRIVATE KEY-----\n", "does not begin with llm-config-master-key-v1"},
 		{"a later version", "llm-config-master-key-v2:AAAA\n", "does not begin with"},
 		{"prefix cut", keyPrefix[:10], "does not begin with"},
-		{"too large", keyLine(bytes.Repeat(goodKey, 200)), "does not begin with"},
+		{"too large", keyLine(bytes.Repeat(goodKey, 200)), "is larger than"},
+		{"too many", manyKeyLines(17), "holds more than 16 keys"},
+		{"an empty line", keyLine(goodKey) + "\n" + keyLine(otherKey), "does not begin with"},
+		{"a good one and a weak one", keyLine(goodKey) + keyLine(make([]byte, 32)), "count up or down"},
+		{"two in one line", strings.TrimSpace(keyLine(goodKey)) + keyLine(otherKey), "is damaged"},
+		{"a break in the key", keyLine(goodKey)[:60] + "\r" + keyLine(goodKey)[60:], "is damaged"},
 		{"cut in its key", keyLine(goodKey)[:50], "is damaged or cut short"},
 		{"not base64", keyPrefix + strings.Repeat("!", 44) + "\n", "is damaged"},
-		{"two lines", keyLine(goodKey) + keyLine(goodKey), "is damaged"},
+		{"one twice", keyLine(goodKey) + keyLine(goodKey), "same key twice"},
 		{"loose bits in its end", keyPrefix + strings.Repeat("A", 42) + "B=\n", "is damaged"},
 		{"no key", keyPrefix + "\n", "key of 0 bits where 256"},
 		{"short", keyLine(goodKey[:16]), "key of 128 bits where 256"},

@@ -44,11 +44,11 @@ func TestWrongMasterKeyStopsTheStart(t *testing.T) {
 
 func mustCheck(t *testing.T, w *world) []byte {
 	t.Helper()
-	check, err := w.keys.Keys.MasterCheck(t.Context())
-	if err != nil {
-		t.Fatal(err)
+	masters, err := w.keys.Keys.Masters(t.Context())
+	if err != nil || len(masters) != 1 {
+		t.Fatalf("%d master keys, %v, want one", len(masters), err)
 	}
-	return check
+	return masters[0].Check
 }
 
 // plainKeeper opens everything, as a keeper that checks nothing would.
@@ -68,7 +68,7 @@ func TestCheckValueMustReadAsExpected(t *testing.T) {
 
 func TestKeyStoreWithoutCheckValueIsNotFoundedAgain(t *testing.T) {
 	w, _ := founded(t, seal.Options{})
-	w.keys.hideCheck = true
+	w.keys.hideMasters = true
 	_, err := w.tryStart(t, seal.Options{})
 	wantKind(t, err, config.KindUnavailable)
 	if !strings.Contains(err.Error(), "damaged") {
@@ -82,8 +82,8 @@ func TestDataWithoutItsKeyStoreIsNotFoundedAgain(t *testing.T) {
 	w.keys = other.keys
 	_, err := w.tryStart(t, seal.Options{})
 	wantKind(t, err, config.KindUnavailable)
-	if _, err := w.keys.MasterCheck(t.Context()); config.KindOf(err) != config.KindNotFound {
-		t.Errorf("the empty key store was founded all the same: %v", err)
+	if masters, err := w.keys.Masters(t.Context()); err != nil || len(masters) != 0 {
+		t.Errorf("the empty key store was founded all the same: %d master keys, %v", len(masters), err)
 	}
 }
 
@@ -155,7 +155,7 @@ func TestFoundInManyProcessesAtOnce(t *testing.T) {
 // was overtaken; with another master key it stops.
 func TestFoundingOvertaken(t *testing.T) {
 	for name, overtake := range map[string]func(*world, func()){
-		"after the check value": func(w *world, f func()) { w.keys.onCheck = f },
+		"after the check value": func(w *world, f func()) { w.keys.onMasters = f },
 		"before the data keys":  func(w *world, f func()) { w.data.onList = f },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -404,7 +404,7 @@ func alter(b []byte, i int) []byte {
 // misplacing answers one tenant's wrapped key for all of them.
 type misplacing struct{ store.Keys }
 
-func (m misplacing) TenantKey(ctx context.Context, _ config.TenantID) ([]byte, error) {
+func (m misplacing) TenantKey(ctx context.Context, _ config.TenantID) (store.TenantKey, error) {
 	return m.Keys.TenantKey(ctx, tenantB)
 }
 
@@ -446,7 +446,8 @@ func TestWhatIsDownIsUnavailable(t *testing.T) {
 		},
 	}
 	cases := []struct{ use, part, method string }{
-		{"start", "keys", "MasterCheck"},
+		{"start", "keys", "Masters"},
+		{"start", "keys", "MasterVersions"},
 		{"start", "keys", "TenantKey"},
 		{"start", "keeper", "Unwrap"},
 		{"found", "keys", "TenantKey"},
@@ -508,7 +509,7 @@ type busy struct {
 func (b busy) DestroyTenantKey(context.Context, config.TenantID) error { return b.err }
 
 func TestANewKeyStoreThatIsDownIsNotFounded(t *testing.T) {
-	for part, method := range map[string]string{"keys": "SetMasterCheck", "keeper": "Wrap", "data": "DataKeys"} {
+	for part, method := range map[string]string{"keys": "AddMaster", "keeper": "Wrap", "data": "DataKeys"} {
 		t.Run(method, func(t *testing.T) {
 			w := newWorld(t)
 			w.fail(part, method)

@@ -70,39 +70,49 @@ func (k *Keyring) wrapping(ctx context.Context, id config.TenantID) (*tenant, er
 	return t, err
 }
 
-// current answers a tenant's keys as the key store has them now.
+// current answers a tenant's keys as the key store has them now. It asks by
+// itself: a question that others asked before may have an answer from before.
 func (k *Keyring) current(ctx context.Context, id config.TenantID) (*tenant, error) {
 	t, ok := k.tenants.GetIfPresent(id)
 	if !ok {
-		return k.loadOnce(ctx, id)
+		var err error
+		if t, err = k.loadOnce(ctx, id); err != nil {
+			return nil, err
+		}
 	}
-	return k.recheck(ctx, t)
+	return k.compare(ctx, t)
 }
 
 func (k *Keyring) age(t *tenant) time.Duration { return k.now().Sub(*t.checked.Load()) }
 
-// recheck asks the key store whether it still holds what is in memory.
+// recheck compares what is in memory once for all who ask at the same time.
 func (k *Keyring) recheck(ctx context.Context, t *tenant) (*tenant, error) {
 	fresh, err := fly(ctx, &t.flights, "recheck", func(ctx context.Context) (any, error) {
-		now := k.now()
-		row, err := k.keys.TenantKey(ctx, t.id)
-		switch {
-		case config.KindOf(err) == config.KindGone:
-			k.forget(t.id)
-			return nil, k.tenantKeyError(err, t.id)
-		case err != nil:
-			return nil, k.tenantKeyError(err, t.id)
-		case row.Generation == t.generation:
-			t.checked.Store(&now)
-			return t, nil
-		}
-		k.forget(t.id)
-		return k.loadOnce(ctx, t.id)
+		return k.compare(ctx, t)
 	})
 	if err != nil {
 		return nil, err
 	}
 	return fresh.(*tenant), nil
+}
+
+// compare asks the key store whether it still holds what is in memory, and
+// loads what it holds if not.
+func (k *Keyring) compare(ctx context.Context, t *tenant) (*tenant, error) {
+	now := k.now()
+	row, err := k.keys.TenantKey(ctx, t.id)
+	switch {
+	case config.KindOf(err) == config.KindGone:
+		k.forget(t.id)
+		return nil, k.tenantKeyError(err, t.id)
+	case err != nil:
+		return nil, k.tenantKeyError(err, t.id)
+	case row.Generation == t.generation:
+		t.checked.Store(&now)
+		return t, nil
+	}
+	k.forget(t.id)
+	return k.loadOnce(ctx, t.id)
 }
 
 func (k *Keyring) loadOnce(ctx context.Context, id config.TenantID) (*tenant, error) {
@@ -226,7 +236,7 @@ func (k *Keyring) readEpochs(ctx context.Context, t *tenant) error {
 		all = append(all, epoch{row.Epoch, aead})
 	}
 	slices.SortFunc(all, func(a, b epoch) int { return int(int64(a.number) - int64(b.number)) })
-	t.epochs.Store(&all)
+	t.learn(all)
 	return nil
 }
 
@@ -243,15 +253,13 @@ func (k *Keyring) dataKey(t *tenant, known []epoch, row store.DataKey) (cipher.A
 }
 
 // reload learns of epochs that other processes began, also under a tenant key
-// that they gave a new version.
+// that they gave a new version. It too asks by itself.
 func (k *Keyring) reload(ctx context.Context, t *tenant) (*tenant, error) {
-	_, err := fly(ctx, &t.flights, "reload", func(ctx context.Context) (any, error) {
-		return nil, k.readEpochs(ctx, t)
-	})
+	err := k.readEpochs(ctx, t)
 	if !errors.Is(err, errKeyVersion) {
 		return t, err
 	}
-	fresh, rowErr := k.recheck(ctx, t)
+	fresh, rowErr := k.compare(ctx, t)
 	if rowErr == nil && fresh == t {
 		return nil, err
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/llm-devops/llm-config-manager/internal/store/sqlite"
 )
 
-func openStores(t testing.TB) (store.Keys, store.DataKeys) {
+func openStores(t testing.TB) (store.Keys, store.Store) {
 	t.Helper()
 	dir := t.TempDir()
 	data, err := sqlite.Open(t.Context(), dir, sqlite.Options{})

@@ -25,7 +25,7 @@ type tenant struct {
 
 	epochs  atomic.Pointer[[]epoch] // ascending; replaced, never changed
 	block   atomic.Pointer[block]   // seals reserved for this process; nil before the first
-	flights singleflight.Group      // reloads and reservations, one at a time
+	flights singleflight.Group      // reservations and comparisons, one at a time
 
 	mu    sync.RWMutex
 	hash  [keyBytes]byte
@@ -58,6 +58,18 @@ func (t *tenant) epoch(number uint32) cipher.AEAD {
 		}
 	}
 	return nil
+}
+
+// learn takes over a list of epochs unless one with as many is there already:
+// epochs are only ever added, and of two readers the slower one may have begun
+// first.
+func (t *tenant) learn(all []epoch) {
+	for {
+		known := t.epochs.Load()
+		if known != nil && len(*known) >= len(all) || t.epochs.CompareAndSwap(known, &all) {
+			return
+		}
+	}
 }
 
 // newest is the epoch to seal with, zero when there is none yet.

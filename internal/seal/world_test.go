@@ -6,8 +6,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/llm-devops/llm-config-manager/internal/config"
 	"github.com/llm-devops/llm-config-manager/internal/seal"
@@ -25,12 +27,35 @@ type world struct {
 	keys   *keys
 	data   *data
 	keeper *keeper
+	read   []seal.Keeper // previous keepers
+	clock  *clock
+}
+
+// clock stands still until a test moves it.
+type clock struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at
+}
+
+func (c *clock) pass(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = c.at.Add(d)
 }
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	k, d := openStores(t)
-	return &world{keys: &keys{Keys: k}, data: &data{inner: d}, keeper: &keeper{Keeper: newFileKeeper(t)}}
+	return &world{
+		keys: &keys{Keys: k}, data: &data{inner: d}, keeper: &keeper{Keeper: newFileKeeper(t)},
+		clock: &clock{at: time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)},
+	}
 }
 
 func newFileKeeper(t testing.TB) seal.Keeper {
@@ -57,7 +82,64 @@ func (w *world) start(t testing.TB, options seal.Options) *seal.Keyring {
 }
 
 func (w *world) tryStart(t testing.TB, options seal.Options) (*seal.Keyring, error) {
-	return seal.OpenKeyring(t.Context(), w.keeper, w.keys, w.data, options)
+	if options.Clock == nil {
+		options.Clock = w.clock.now
+	}
+	return seal.OpenKeyring(t.Context(), w.keepers(), w.keys, w.data, options)
+}
+
+func (w *world) keepers() seal.Keepers { return seal.Keepers{Write: w.keeper, Read: w.read} }
+
+// create makes a founded tenant one that the database knows, so that secrets
+// can be written.
+func (w *world) create(t testing.TB, id config.TenantID) {
+	t.Helper()
+	_, err := w.data.inner.CreateTenant(t.Context(), config.Tenant{ID: id, Name: "t-" + id.String()[20:]}, store.Write{}, store.Write{})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// putSecret seals a value and commits it as the first version of a secret.
+func (w *world) putSecret(t testing.TB, k *seal.Keyring, at seal.Place, plain string) {
+	t.Helper()
+	s, err := k.SealSecret(t.Context(), at, []byte(plain))
+	if err != nil {
+		t.Fatalf("SealSecret(%s): %v", at, err)
+	}
+	w.commitSecret(t, at, s)
+}
+
+func (w *world) commitSecret(t testing.TB, at seal.Place, s seal.SecretSeal) {
+	t.Helper()
+	_, err := w.data.inner.Commit(t.Context(), at.Tenant, store.Write{Secrets: []store.SecretWrite{{
+		Environment: at.Environment, Path: config.MustPath(at.Path), Version: 1, Sealed: []byte("record"),
+		AddValues: []store.SecretValue{{Version: config.Version(at.Version), Sealed: s.Sealed, Wrapped: s.Wrapped, KeyVersion: s.KeyVersion}},
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// stored is a secret's value as the database has it.
+func (w *world) stored(t testing.TB, at seal.Place) seal.SecretSeal {
+	t.Helper()
+	v, err := w.data.inner.SecretValue(t.Context(), at.Tenant, at.Environment, config.MustPath(at.Path), config.Version(at.Version))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return seal.SecretSeal{Sealed: v.Sealed, Wrapped: v.Wrapped, KeyVersion: v.KeyVersion}
+}
+
+func mustOpenSecret(t testing.TB, k *seal.Keyring, at seal.Place, s seal.SecretSeal, want string) {
+	t.Helper()
+	plain, err := k.OpenSecret(context.Background(), at, s)
+	if err != nil {
+		t.Fatalf("OpenSecret(%s): %v", at, err)
+	}
+	if string(plain) != want {
+		t.Fatalf("OpenSecret(%s) = %d bytes that are not the %d sealed", at, len(plain), len(want))
+	}
 }
 
 // founded is a keyring with tenants A and B.
@@ -115,11 +197,12 @@ func epochOf(sealed []byte) uint32 { return binary.BigEndian.Uint32(sealed[1:]) 
 // keys is a key store that counts, waits and fails as a test wants.
 type keys struct {
 	store.Keys
-	down      atomic.Pointer[string] // the method that fails
-	reads     atomic.Int64           // calls of TenantKey
-	onRead    func()                 // called when TenantKey has its answer
-	onCheck   func()                 // called once, when MasterCheck has its answer
-	hideCheck bool
+	down        atomic.Pointer[string] // the method that fails
+	reads       atomic.Int64           // calls of TenantKey
+	onRead      func()                 // called when TenantKey has its answer
+	onMasters   func()                 // called once, when Masters has its answer
+	onReplace   func()                 // called once, before ReplaceTenantKey
+	hideMasters bool
 }
 
 func (k *keys) fails(method string) bool {
@@ -127,45 +210,63 @@ func (k *keys) fails(method string) bool {
 	return name != nil && *name == method
 }
 
-func (k *keys) MasterCheck(ctx context.Context) ([]byte, error) {
-	if k.fails("MasterCheck") {
+func (k *keys) Masters(ctx context.Context) ([]store.Master, error) {
+	if k.fails("Masters") {
 		return nil, errDown
 	}
-	if k.hideCheck {
-		return nil, config.Errorf(config.KindNotFound, "there is no check value")
+	if k.hideMasters {
+		return nil, nil
 	}
-	check, err := k.Keys.MasterCheck(ctx)
-	if f := k.onCheck; f != nil {
-		k.onCheck = nil
+	masters, err := k.Keys.Masters(ctx)
+	if f := k.onMasters; f != nil {
+		k.onMasters = nil
 		f()
 	}
-	return check, err
+	return masters, err
 }
 
-func (k *keys) SetMasterCheck(ctx context.Context, check []byte) error {
-	if k.fails("SetMasterCheck") {
-		return errDown
-	}
-	return k.Keys.SetMasterCheck(ctx, check)
-}
-
-func (k *keys) TenantKey(ctx context.Context, id config.TenantID) ([]byte, error) {
-	if k.fails("TenantKey") {
+func (k *keys) MasterVersions(ctx context.Context) (map[uint32]int64, error) {
+	if k.fails("MasterVersions") {
 		return nil, errDown
 	}
+	return k.Keys.MasterVersions(ctx)
+}
+
+func (k *keys) AddMaster(ctx context.Context, m store.Master) error {
+	if k.fails("AddMaster") {
+		return errDown
+	}
+	return k.Keys.AddMaster(ctx, m)
+}
+
+func (k *keys) ReplaceTenantKey(ctx context.Context, key store.TenantKey) error {
+	if k.fails("ReplaceTenantKey") {
+		return errDown
+	}
+	if f := k.onReplace; f != nil {
+		k.onReplace = nil
+		f()
+	}
+	return k.Keys.ReplaceTenantKey(ctx, key)
+}
+
+func (k *keys) TenantKey(ctx context.Context, id config.TenantID) (store.TenantKey, error) {
+	if k.fails("TenantKey") {
+		return store.TenantKey{}, errDown
+	}
 	k.reads.Add(1)
-	wrapped, err := k.Keys.TenantKey(ctx, id)
+	key, err := k.Keys.TenantKey(ctx, id)
 	if k.onRead != nil {
 		k.onRead()
 	}
-	return wrapped, err
+	return key, err
 }
 
-func (k *keys) AddTenantKey(ctx context.Context, id config.TenantID, wrapped []byte) error {
+func (k *keys) AddTenantKey(ctx context.Context, key store.TenantKey) error {
 	if k.fails("AddTenantKey") {
 		return errDown
 	}
-	return k.Keys.AddTenantKey(ctx, id, wrapped)
+	return k.Keys.AddTenantKey(ctx, key)
 }
 
 func (k *keys) DestroyTenantKey(ctx context.Context, id config.TenantID) error {
@@ -177,12 +278,14 @@ func (k *keys) DestroyTenantKey(ctx context.Context, id config.TenantID) error {
 
 // data is a database that counts, alters and fails as a test wants.
 type data struct {
-	inner        store.DataKeys
+	inner        store.Store
 	down         atomic.Pointer[string] // the method that fails
 	reservations atomic.Int64
-	onList       func()               // called once, before DataKeys looks
-	crash        bool                 // ReserveSeals commits, and its answer is lost
-	alter        func(*store.DataKey) // what becomes of a row that is read
+	onList       func()                  // called once, before DataKeys looks
+	crash        bool                    // ReserveSeals commits, and its answer is lost
+	alter        func(*store.DataKey)    // what becomes of a row that is read
+	spoil        func(*store.WrappedKey) // the same for KeysBelow
+	onRewrap     func()                  // called once, before Rewrap
 }
 
 func (d *data) fails(method string) bool {
@@ -224,6 +327,37 @@ func (d *data) ReserveSeals(ctx context.Context, id config.TenantID, epoch uint3
 		return 0, errDown
 	}
 	return before, err
+}
+
+func (d *data) KeyVersions(ctx context.Context, id config.TenantID) (map[uint32]int64, error) {
+	if d.fails("KeyVersions") {
+		return nil, errDown
+	}
+	return d.inner.KeyVersions(ctx, id)
+}
+
+func (d *data) KeysBelow(ctx context.Context, id config.TenantID, version uint32, limit int) ([]store.WrappedKey, error) {
+	if d.fails("KeysBelow") {
+		return nil, errDown
+	}
+	rows, err := d.inner.KeysBelow(ctx, id, version, limit)
+	for i := range rows {
+		if d.spoil != nil {
+			d.spoil(&rows[i])
+		}
+	}
+	return rows, err
+}
+
+func (d *data) Rewrap(ctx context.Context, id config.TenantID, keys []store.Rewrapped) error {
+	if d.fails("Rewrap") {
+		return errDown
+	}
+	if f := d.onRewrap; f != nil {
+		d.onRewrap = nil
+		f()
+	}
+	return d.inner.Rewrap(ctx, id, keys)
 }
 
 // reserved is how many seals the database has counted, by epoch.
