@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -138,4 +139,23 @@ func BenchmarkConfig(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// BenchmarkRevealSecret reads values with 64 readers at once, each read durably
+// on record before it is answered.
+func BenchmarkRevealSecret(b *testing.B) {
+	a := newTenant(b)
+	a.putSecret("base", "db", "one")
+	b.ReportAllocs()
+	b.SetParallelism(64 / runtime.GOMAXPROCS(0))
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			r, err := a.s.RevealSecret(b.Context(), a.who, a.tenant, "production", path("db"), service.RevealRequest{})
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			r.Wipe()
+		}
+	})
 }
