@@ -16,6 +16,15 @@
 // while it is away the service goes on with what it last had, and catches up by
 // itself. [Value.OnChange] tells of changes, [Store.Status] of the copy's health.
 //
+// Secrets come in two ways. With Reveal in [StoreOptions] a document holds their
+// values where it refers to them; a field of the type [Secret] takes one up and
+// shows it to nobody who does not ask for it. And a secret that StoreOptions name
+// is there by [Store.Secret]: its version in use and, while a rotation is under
+// way, the one before, which is still valid. Both are replaced as soon as the
+// server tells of a new version, and the Store tells the server which versions
+// the program has, so that an old one is not taken away while somebody needs it.
+// A program that copies a secret out of a Store copies it again for each use.
+//
 // What a method returns as an error is one of: a [*api.Problem], for which there
 // are sentinels such as [ErrNotFound] to be used with errors.Is; an
 // [*UnexpectedResponse], when something else than the server answered; or a

@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -52,6 +53,37 @@ func Example() {
 	// gpt-5-mini became claude-sonnet
 }
 
+func ExampleStore_Secret() {
+	server, _ := exampleServer()
+	defer server.Close()
+	c, err := client.New(server.URL, client.WithToken("example"), client.WithTenant("acme"))
+	if err != nil {
+		slog.Error("client", "error", err)
+		return
+	}
+	store, err := client.OpenStore(context.Background(), c, client.StoreOptions{Environment: "production", Secrets: []string{"webhook"}})
+	if err != nil {
+		slog.Error("store", "error", err)
+		return
+	}
+	defer store.Close()
+	// A caller may still have the key from before the rotation.
+	secret, _ := store.Secret("webhook")
+	accepts := func(key string) bool {
+		for _, version := range []*client.RevealedVersion{&secret.Current, secret.Previous} {
+			if version != nil && subtle.ConstantTimeCompare([]byte(version.Fields["value"].Reveal()), []byte(key)) == 1 {
+				return true
+			}
+		}
+		return false
+	}
+	fmt.Println(accepts("key-of-may"), accepts("key-of-april"), accepts("key-of-march"))
+	fmt.Println(secret.Current.Fields)
+	// Output:
+	// true true false
+	// map[value:[secret]]
+}
+
 func ExampleClient_PutLayer() {
 	server, _ := exampleServer()
 	defer server.Close()
@@ -69,7 +101,8 @@ func ExampleClient_PutLayer() {
 	// somebody was faster: the layer is at version 3; read it again
 }
 
-// exampleServer holds one document, at revision 11 until it is changed.
+// exampleServer holds one document, at revision 11 until it is changed, and one
+// secret, whose rotation is under way.
 func exampleServer() (server *httptest.Server, change func(revision int64, document string)) {
 	events := make(chan string)
 	mux := http.NewServeMux()
@@ -91,6 +124,11 @@ func exampleServer() (server *httptest.Server, change func(revision int64, docum
 				return
 			}
 		}
+	})
+	mux.HandleFunc("GET "+api.RouteSecret, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", api.TypeJSON)
+		fmt.Fprint(w, `{"environment":"production","path":"webhook","revision":11,"version":5,"state":"active","fields":{"value":"key-of-may"},
+			"previous":{"version":4,"state":"grace","fields":{"value":"key-of-april"},"until":"2100-01-01T00:00:00Z"}}`)
 	})
 	mux.HandleFunc("PUT "+api.RouteLayer, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", api.ProblemType)

@@ -5,6 +5,11 @@
 //
 //	go run ./examples/service
 //	llm-config set gateway/chat temperature=0.9
+//	llm-config secret set providers/anthropic
+//	llm-config set gateway/chat 'api_key=${secret:providers/anthropic#value}'
+//
+// When that secret is rotated, the service has the new key at once; whatever
+// prints the configuration prints "[secret]" in its place.
 package main
 
 import (
@@ -30,9 +35,10 @@ const path = "gateway/chat"
 // Chat is what this service reads of its configuration. It is compared to tell
 // what changed, so it holds plain values only.
 type Chat struct {
-	Model           string  `json:"model"`
-	Temperature     float64 `json:"temperature"`
-	MaxOutputTokens int     `json:"max_output_tokens"`
+	Model           string        `json:"model"`
+	APIKey          client.Secret `json:"api_key,omitzero"`
+	Temperature     float64       `json:"temperature"`
+	MaxOutputTokens int           `json:"max_output_tokens"`
 	Limits          struct {
 		RequestsPerMinute int     `json:"requests_per_minute"`
 		BudgetUSDPerDay   float64 `json:"budget_usd_per_day"`
@@ -64,7 +70,7 @@ func run(ctx context.Context, listen string, getenv func(string) string, out io.
 	if err != nil {
 		return err
 	}
-	store, err := client.OpenStore(ctx, c, client.StoreOptions{Environment: getenv(names[3])}, path)
+	store, err := client.OpenStore(ctx, c, client.StoreOptions{Environment: getenv(names[3]), Reveal: true}, path)
 	if err != nil {
 		return err
 	}
