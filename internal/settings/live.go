@@ -46,6 +46,10 @@ func (s Settings) merge(next Settings) (merged Settings, changed, refused []stri
 		if before == after {
 			continue
 		}
+		if !o.live && o.hidden {
+			refused = append(refused, o.name+" stays as it is until the server is started again")
+			continue
+		}
 		if !o.live {
 			refused = append(refused, fmt.Sprintf("%s stays %q until the server is started again; %q needs a restart", o.name, before, after))
 			continue

@@ -45,6 +45,29 @@ func TestReloadChangesWhatARunningServerCan(t *testing.T) {
 	}
 }
 
+func TestReloadPrintsNoKeeper(t *testing.T) {
+	first := Settings{MasterKey: "hashivault://key?namespace=hunter2"}.WithDefaults()
+	live, next := NewLive(first), first
+	next.MasterKey, next.PreviousMasterKeys = "passphrase:hunter2", []string{first.MasterKey, "awskms://user:hunter2@key"}
+	next.WebhookHosts = []string{"rotator.example.com"}
+	changed, refused, err := live.Reload(next)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"webhook-hosts"}, changed); diff != "" {
+		t.Errorf("changed: %s", diff)
+	}
+	if diff := cmp.Diff([]string{
+		"master-key stays as it is until the server is started again",
+		"previous-master-keys stays as it is until the server is started again",
+	}, refused); diff != "" {
+		t.Errorf("refused: %s", diff)
+	}
+	if live.Get().MasterKey != first.MasterKey || len(live.Get().WebhookHosts) != 1 {
+		t.Errorf("in force: %+v", live.Get())
+	}
+}
+
 func TestReloadKeepsTheOldWhenTheNewIsNotValid(t *testing.T) {
 	first := Settings{MasterKeyFile: "k", Listen: ":8700", TLSCert: "c", TLSKey: "k"}.WithDefaults()
 	live := NewLive(first)

@@ -51,7 +51,7 @@ func settle(places []map[string]given) (Settings, error) {
 	for _, o := range options {
 		if value, ok := pick(o.name, places); ok {
 			if err := o.set(&s, value.text); err != nil {
-				wrong = append(wrong, fmt.Errorf("%s (%s): %q %w", o.name, value.where, value.text, err))
+				wrong = append(wrong, fmt.Errorf("%s (%s): %s %w", o.name, value.where, o.quoted(value.text), err))
 			}
 		}
 	}

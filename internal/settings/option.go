@@ -8,6 +8,14 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/llm-devops/llm-config-manager/internal/webhook"
+)
+
+// The most entries that lists may have.
+const (
+	maxPreviousKeys = 16
+	maxWebhookHosts = 256
 )
 
 // SettingsFile is the name of the option that says where the file is.
@@ -21,6 +29,7 @@ type option struct {
 	fallback string // text of the default; empty: the zero value stands
 	live     bool   // a reload may change it
 	boolean  bool   // as a flag, the name alone means true
+	hidden   bool   // its text may hold a credential, by mistake at least, and is printed nowhere
 	get      func(*Settings) string
 	set      func(*Settings, string) error
 	copy     func(to, from *Settings)
@@ -31,12 +40,15 @@ var options = []option{
 	text(SettingsFile, "FILE", "", "settings file (YAML); by flag or environment variable only", func(s *Settings) *string { return &s.File }),
 	boolean("dev", "development server: plain HTTP on loopback, key and token made on the first start", func(s *Settings) *bool { return &s.Dev }),
 	text("data", "DIR", ".llm-config", "folder of the embedded database", func(s *Settings) *string { return &s.Data }),
-	text("master-key-file", "FILE", "", "file that holds the master key", func(s *Settings) *string { return &s.MasterKeyFile }),
+	text("master-key", "URL", "", "keeper of the master key: file:, passphrase:, awskms:, gcpkms:, azurekeyvault:, hashivault:, pkcs11:", func(s *Settings) *string { return &s.MasterKey }).unprinted(),
+	text("master-key-file", "FILE", "", "file that holds the master key; short for --master-key file:FILE", func(s *Settings) *string { return &s.MasterKeyFile }),
+	texts("previous-master-keys", "URLS", "keepers that still open what they wrapped", maxPreviousKeys, anything, func(s *Settings) *[]string { return &s.PreviousMasterKeys }).unprinted(),
 	text("listen", "ADDR", "127.0.0.1:8700", "address of the API", func(s *Settings) *string { return &s.Listen }),
 	text("admin-listen", "ADDR", "", "address of the operators' routes; loopback when it has no host", func(s *Settings) *string { return &s.AdminListen }),
 	text("tls-cert", "FILE", "", "file of the TLS certificate chain (PEM)", func(s *Settings) *string { return &s.TLSCert }).reloadable(),
 	text("tls-key", "FILE", "", "file of the TLS key (PEM)", func(s *Settings) *string { return &s.TLSKey }).reloadable(),
 	prefixes("trusted-proxy", "addresses of proxies that may speak plain HTTP and name the client", func(s *Settings) *[]netip.Prefix { return &s.TrustedProxies }).reloadable(),
+	texts("webhook-hosts", "HOSTS", "hosts that rotation webhooks may be at", maxWebhookHosts, webhook.CheckPattern, func(s *Settings) *[]string { return &s.WebhookHosts }).reloadable(),
 	choice("log-level", "info", "least level that is logged", []string{"debug", "info", "warn", "error"}, func(s *Settings) *string { return &s.LogLevel }).reloadable(),
 	choice("log-format", "json", "form of a log line", []string{"json", "text"}, func(s *Settings) *string { return &s.LogFormat }),
 	size("max-body", "10MiB", "largest request body", func(s *Settings) *int64 { return &s.MaxBody }).reloadable(),
@@ -46,6 +58,14 @@ var options = []option{
 	count("max-waiters", "1000", "reads waiting for a min_revision at once", func(s *Settings) *int { return &s.MaxWaiters }).reloadable(),
 	duration("body-timeout", "30s", "time for a request body to arrive", func(s *Settings) *time.Duration { return &s.BodyTimeout }).reloadable(),
 	duration("shutdown-timeout", "20s", "time for requests in flight to finish at the end", func(s *Settings) *time.Duration { return &s.ShutdownTimeout }).reloadable(),
+}
+
+// quoted is a value as an error names it.
+func (o option) quoted(text string) string {
+	if o.hidden {
+		return "the value"
+	}
+	return strconv.Quote(text)
 }
 
 // find is the option of a name.
@@ -63,6 +83,8 @@ func (o option) env() string {
 }
 
 func (o option) reloadable() option { o.live = true; return o }
+
+func (o option) unprinted() option { o.hidden = true; return o }
 
 func copier[T any](field func(*Settings) *T) func(to, from *Settings) {
 	return func(to, from *Settings) { *field(to) = *field(from) }
@@ -142,6 +164,34 @@ func prefixes(name, usage string, field func(*Settings) *[]netip.Prefix) option 
 		},
 	}
 }
+
+// texts is a list with commas between its entries, each of which is checked.
+func texts(name, value, usage string, most int, check func(string) error, field func(*Settings) *[]string) option {
+	return option{name: name, usage: usage, value: value,
+		copy: copier(field),
+		get:  func(s *Settings) string { return strings.Join(*field(s), ",") },
+		set: func(s *Settings, text string) error {
+			var all []string
+			for part := range strings.SplitSeq(text, ",") {
+				if part = strings.TrimSpace(part); part == "" {
+					continue
+				}
+				if err := check(part); err != nil {
+					return fmt.Errorf("holds an entry that cannot be used: %w", err)
+				}
+				all = append(all, part)
+			}
+			if len(all) > most {
+				return fmt.Errorf("has %d entries, and may have %d; take some out", len(all), most)
+			}
+			*field(s) = all
+			return nil
+		},
+	}
+}
+
+// anything leaves the check to whoever uses the entry.
+func anything(string) error { return nil }
 
 func joinPrefixes(all []netip.Prefix) string {
 	texts := make([]string, len(all))

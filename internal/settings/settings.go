@@ -28,9 +28,15 @@ type Settings struct {
 	Dev bool
 	// Data is the folder of the embedded database; empty: .llm-config.
 	Data string
-	// MasterKeyFile holds the master key; empty: master.key in Data with Dev,
-	// else the server refuses to start.
+	// MasterKey is the URL of the keeper of the master key, such as
+	// awskms://alias/llm-config; empty: MasterKeyFile says it.
+	MasterKey string
+	// MasterKeyFile holds the master key, the short form of MasterKey for a file;
+	// both empty: master.key in Data with Dev, else the server refuses to start.
 	MasterKeyFile string
+	// PreviousMasterKeys are the URLs of keepers that still open what they
+	// wrapped; empty: none.
+	PreviousMasterKeys []string
 
 	// Listen is where the API is served; empty: 127.0.0.1:8700.
 	Listen string
@@ -43,6 +49,10 @@ type Settings struct {
 	// TrustedProxies may speak plain HTTP from off loopback, and only their
 	// X-Forwarded-For is believed; empty: nobody.
 	TrustedProxies []netip.Prefix
+
+	// WebhookHosts are the hosts that rotation webhooks may be at, as
+	// webhook.CheckPattern takes them; empty: no webhook is called.
+	WebhookHosts []string
 
 	// LogLevel is debug, info, warn or error; empty: info.
 	LogLevel string

@@ -116,6 +116,45 @@ func TestListsAreWrittenWithCommasOrAsYAML(t *testing.T) {
 	}
 }
 
+func TestListsOfTexts(t *testing.T) {
+	name := file(t, "master-key: awskms://alias/new\nprevious-master-keys: [\"file:/old.key\", \"hashivault://a\"]\nwebhook-hosts:\n  - rotator.example.com\n  - \"*.hooks.example.com:8443\"\n")
+	fromFile := mustLoad(t, map[string]string{"settings": name})
+	fromEnvironment := mustLoad(t, nil, "LLM_CONFIG_SERVER_MASTER_KEY=awskms://alias/new",
+		"LLM_CONFIG_SERVER_PREVIOUS_MASTER_KEYS=file:/old.key, hashivault://a", "LLM_CONFIG_SERVER_WEBHOOK_HOSTS=rotator.example.com,*.hooks.example.com:8443")
+	fromEnvironment.File = name
+	if diff := cmp.Diff(fromFile, fromEnvironment, comparePrefixes); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"file:/old.key", "hashivault://a"}, fromFile.PreviousMasterKeys); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"rotator.example.com", "*.hooks.example.com:8443"}, fromFile.WebhookHosts); diff != "" {
+		t.Error(diff)
+	}
+	for hosts, says := range map[string]string{
+		"https://rotator.example.com": "without scheme", "*": `"*"`, "a b": `"a b"`,
+		strings.Repeat("a.test,", 257): "257",
+	} {
+		_, err := Load(map[string]string{"dev": "true", "webhook-hosts": hosts}, nil)
+		refuse(t, err, "webhook-hosts", says)
+	}
+}
+
+// TestKeepersAreNotPrinted: what was mistyped may hold a credential.
+func TestKeepersAreNotPrinted(t *testing.T) {
+	for _, flags := range []map[string]string{
+		{"master-key": "passphrase:hunter2", "master-key-file": "k"},
+		{"master-key": "passphrase:hunter2", "previous-master-keys": strings.Repeat("vault://hunter2,", 17)},
+		{"previous-master-keys": "hunter2"},
+	} {
+		_, err := Load(flags, nil)
+		refuse(t, err, "master-key")
+		if strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("the refusal shows it: %v", err)
+		}
+	}
+}
+
 func TestAnEmptyFileSetsNothing(t *testing.T) {
 	for _, text := range []string{"", "# nothing yet\n", "---\n", "{}\n"} {
 		if _, err := Load(map[string]string{"dev": "true", "settings": file(t, text)}, nil); err != nil {
@@ -165,7 +204,7 @@ func TestAllThatIsWrongIsNamedAtOnce(t *testing.T) {
 	_, err := Load(map[string]string{"max-body": "x", "log-level": "y"}, []string{"LLM_CONFIG_SERVER_MAX_WATCHERS=z"})
 	refuse(t, err, "flag --max-body", "flag --log-level", "environment variable LLM_CONFIG_SERVER_MAX_WATCHERS")
 	_, err = Load(map[string]string{"tls-cert": "c.pem", "listen": "nowhere"}, nil)
-	refuse(t, err, "tls-key is missing", `"nowhere"`, "master-key-file is missing")
+	refuse(t, err, "tls-key is missing", `"nowhere"`, "neither master-key nor master-key-file")
 }
 
 func TestValidate(t *testing.T) {
@@ -202,7 +241,10 @@ func TestValidate(t *testing.T) {
 	deny("a port too high", func(s *Settings) { s.Listen = "127.0.0.1:65536" }, "listen", "host:port")
 	deny("a certificate alone", func(s *Settings) { s.TLSCert = "c" }, "tls-cert", `"c"`, "tls-key is missing")
 	deny("a key alone", func(s *Settings) { s.TLSKey = "k" }, "tls-key", `"k"`, "tls-cert is missing")
-	deny("no master key", func(s *Settings) { s.MasterKeyFile = "" }, "master-key-file", "--dev")
+	deny("no master key", func(s *Settings) { s.MasterKeyFile = "" }, "master-key", "master-key-file", "--dev")
+	deny("two master keys", func(s *Settings) { s.MasterKey = "awskms://k" }, "both given", "previous-master-keys")
+	allow("a keeper's URL", func(s *Settings) { s.MasterKey, s.MasterKeyFile = "awskms://k", "" })
+	allow("development with a keeper's URL", func(s *Settings) { s.Dev, s.MasterKey, s.MasterKeyFile = true, "awskms://k", "" })
 	deny("admin routes for everybody", func(s *Settings) { s.AdminListen = "0.0.0.0:8701" }, "admin-listen", "loopback")
 	deny("one port for both", func(s *Settings) { s.AdminListen = ":8700" }, "admin-listen", "listen", "own port")
 	deny("an admin address that is none", func(s *Settings) { s.AdminListen = "8701" }, "admin-listen", "host:port")
@@ -210,11 +252,19 @@ func TestValidate(t *testing.T) {
 }
 
 func TestDerived(t *testing.T) {
-	if got := (Settings{Dev: true, Data: "d"}).MasterKey(); got != filepath.Join("d", "master.key") {
-		t.Errorf("the development key is at %q", got)
-	}
-	if got := (Settings{Dev: true, Data: "d", MasterKeyFile: "k"}).MasterKey(); got != "k" {
-		t.Errorf("the named key is at %q", got)
+	for _, test := range []struct {
+		settings     Settings
+		keeper, file string
+	}{
+		{Settings{Dev: true, Data: "d"}, "file:d/master.key", "d/master.key"},
+		{Settings{Dev: true, Data: "d", MasterKeyFile: "k"}, "file:k", "k"},
+		{Settings{MasterKeyFile: "//etc//k"}, "file:/etc/k", "//etc//k"},
+		{Settings{Dev: true, Data: "d", MasterKey: "awskms://k"}, "awskms://k", ""},
+		{Settings{Data: "d"}, "", ""},
+	} {
+		if keeper, file := test.settings.Keeper(), test.settings.KeyFile(); keeper != test.keeper || file != test.file {
+			t.Errorf("%+v: the keeper is %q and the file %q", test.settings, keeper, file)
+		}
 	}
 	if got := (Settings{AdminListen: ":1"}).AdminAddress(); got != "127.0.0.1:1" {
 		t.Errorf("the admin address is %q", got)

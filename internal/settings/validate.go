@@ -22,9 +22,18 @@ func (s Settings) Validate() error {
 	)
 }
 
-// MasterKey is the file that holds the master key, wherever it was left to be.
-func (s Settings) MasterKey() string {
-	if s.MasterKeyFile == "" && s.Dev {
+// Keeper is the URL of the master key's keeper, wherever it was left to be.
+func (s Settings) Keeper() string {
+	if file := s.KeyFile(); file != "" {
+		return "file:" + filepath.Clean(file)
+	}
+	return s.MasterKey
+}
+
+// KeyFile is the file that holds the master key; empty: a keeper's URL is given
+// instead, or nothing.
+func (s Settings) KeyFile() string {
+	if s.MasterKey == "" && s.MasterKeyFile == "" && s.Dev {
 		return filepath.Join(s.Data, "master.key")
 	}
 	return s.MasterKeyFile
@@ -50,7 +59,7 @@ func (s Settings) validateListen() error {
 		return nil
 	case s.Dev:
 		return fmt.Errorf("listen is %q, and a development server answers on loopback only; "+
-			"use 127.0.0.1:8700, or leave dev out and give tls-cert, tls-key and master-key-file", s.Listen)
+			"use 127.0.0.1:8700, or leave dev out and give tls-cert, tls-key and a master key", s.Listen)
 	case !s.TLS() && len(s.TrustedProxies) == 0:
 		return fmt.Errorf("listen is %q, which others can reach, and tokens would travel as plain text; "+
 			"give tls-cert and tls-key, or name in trusted-proxy the proxies that end TLS", s.Listen)
@@ -86,9 +95,13 @@ func (s Settings) validateTLS() error {
 }
 
 func (s Settings) validateKey() error {
-	if s.MasterKey() == "" {
-		return errors.New("master-key-file is missing, and without a master key nothing can be sealed; " +
-			"name the file that holds it, or try things out with --dev")
+	switch {
+	case s.MasterKey != "" && s.MasterKeyFile != "":
+		return errors.New("master-key and master-key-file are both given, and there is one master key; " +
+			"keep the one that is right now, and move the other to previous-master-keys if it was used before")
+	case s.Keeper() == "":
+		return errors.New("neither master-key nor master-key-file is given, and without a master key nothing can be sealed; " +
+			"name the file that holds it or the URL of its keeper, or try things out with --dev")
 	}
 	return nil
 }

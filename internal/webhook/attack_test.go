@@ -6,8 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"io"
-	"log"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -20,8 +19,6 @@ import (
 
 	"github.com/llm-devops/llm-config-manager/internal/config"
 )
-
-func quiet(*testing.T) *log.Logger { return log.New(io.Discard, "", 0) }
 
 const canary = "CANARY-7f3a"
 
@@ -191,7 +188,7 @@ func TestExpiredCertificate(t *testing.T) {
 	}
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it was called") }))
 	s.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
-	s.Config.ErrorLog = quiet(t)
+	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	s.StartTLS()
 	defer s.Close()
 	_, err = caller(t, s, s.Listener.Addr().String()).Call(t.Context(), request(s.URL))
@@ -202,14 +199,14 @@ func TestExpiredCertificate(t *testing.T) {
 func TestOldTLS(t *testing.T) {
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it was called") }))
 	s.TLS = &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
-	s.Config.ErrorLog = quiet(t)
+	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	s.StartTLS()
 	defer s.Close()
 	_, err := caller(t, s, s.Listener.Addr().String()).Call(t.Context(), request(s.URL))
 	refuse(t, err, config.KindUnavailable, s.Listener.Addr().String())
 
 	plain := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("it was called") }))
-	plain.Config.ErrorLog = quiet(t)
+	plain.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	defer plain.Close()
 	_, err = caller(t, plain, plain.Listener.Addr().String()).Call(t.Context(), request(strings.Replace(plain.URL, "http:", "https:", 1)))
 	refuse(t, err, config.KindUnavailable, "TLS 1.2")

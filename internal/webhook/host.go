@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -35,24 +36,29 @@ func parsePattern(text string) (pattern, error) {
 	return pattern{host, port, below}, nil
 }
 
+var errNoHost = errors.New("is no host; write a name like rotator.example.com or an address, without scheme and path")
+
 // splitHost reads host or host:port, where an IPv6 address has brackets.
 func splitHost(text string) (host, port string, err error) {
+	if strings.ContainsAny(text, "/?#@") {
+		return "", "", errNoHost
+	}
 	host = text
 	if i := strings.LastIndexByte(text, ':'); i > strings.LastIndexByte(text, ']') {
 		host, port = text[:i], text[i+1:]
 		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 || strconv.FormatUint(n, 10) != port {
-			return "", "", fmt.Errorf("has a port that is none; write a number from 1 to 65535")
+			return "", "", errors.New("has a port that is none; write a number from 1 to 65535")
 		}
 	}
 	if inner, v6 := strings.CutPrefix(host, "["); v6 {
 		address, err := netip.ParseAddr(strings.TrimSuffix(inner, "]"))
 		if err != nil || !strings.HasSuffix(inner, "]") || !address.Is6() || address.Zone() != "" {
-			return "", "", fmt.Errorf("is no address in brackets; write it like [fd00::7]")
+			return "", "", errors.New("is no address in brackets; write it like [fd00::7]")
 		}
 		return address.String(), port, nil
 	}
 	if host = strings.ToLower(host); !validHost(host) {
-		return "", "", fmt.Errorf("is no host; write a name like rotator.example.com or an address, without scheme and path")
+		return "", "", errNoHost
 	}
 	return host, port, nil
 }

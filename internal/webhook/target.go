@@ -51,7 +51,7 @@ func (c *Caller) target(text string) (target, error) {
 	case !allowed:
 		return target{}, config.Errorf(config.KindBadRequest, "the host %q is not one that the server calls", to.address()).
 			Hint("use a host that is listed, or have the server's operator add this one to the setting %s", Setting)
-	case to.url.Scheme == "http" && !(to.named && localHost(to.host)):
+	case to.url.Scheme == "http" && (!to.named || !localHost(to.host)):
 		return target{}, config.Errorf(config.KindBadRequest, "a webhook is called over https; plain http only on the server's own machine").
 			Hint("write https://, and give the receiver a certificate")
 	}
