@@ -4,7 +4,7 @@
 // machine does, it does to both. It talks to nothing but the servers it starts
 // on this machine, and stops by itself.
 //
-//	go run ./test/load -server bin/llm-config [read|write|watch]…
+//	go run ./test/load -server bin/llm-config [read|write|watch|secret|rotate]…
 package main
 
 import (
@@ -30,6 +30,7 @@ type options struct {
 	writers     int
 	watchers    int
 	changes     int
+	secrets     int
 }
 
 func main() {
@@ -54,7 +55,7 @@ type mode struct {
 	run  func(context.Context, *arena, options) ([]row, error)
 }
 
-var modes = []mode{{"read", runRead}, {"write", runWrite}, {"watch", runWatch}}
+var modes = []mode{{"read", runRead}, {"write", runWrite}, {"watch", runWatch}, {"secret", runSecret}, {"rotate", runRotate}}
 
 func run(ctx context.Context, args []string) error {
 	o, names, err := parse(args)
@@ -95,6 +96,7 @@ func parse(args []string) (options, []string, error) {
 	flags.IntVar(&o.writers, "writers", 64, "writing connections")
 	flags.IntVar(&o.watchers, "watchers", 1000, "open watches")
 	flags.IntVar(&o.changes, "changes", 40, "changes that the watchers are told of in one run")
+	flags.IntVar(&o.secrets, "secrets", 100_000, "secrets under the key that is rotated")
 	if err := flags.Parse(args); err != nil {
 		return o, nil, err
 	}
@@ -105,12 +107,12 @@ func parse(args []string) (options, []string, error) {
 		}
 		o.connections = append(o.connections, n)
 	}
-	if o.pairs < 1 || o.writers < 1 || o.watchers < 1 || o.changes < 1 || o.duration <= 0 {
+	if o.pairs < 1 || o.writers < 1 || o.watchers < 1 || o.changes < 1 || o.secrets < 1 || o.duration <= 0 {
 		return o, nil, errors.New("every number must be at least 1")
 	}
 	for _, name := range flags.Args() {
 		if !slices.ContainsFunc(modes, func(m mode) bool { return m.name == name }) {
-			return o, nil, fmt.Errorf("there is no mode %q; take read, write or watch", name)
+			return o, nil, fmt.Errorf("there is no mode %q; take read, write, watch, secret or rotate", name)
 		}
 	}
 	return o, flags.Args(), nil

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -13,6 +14,7 @@ import (
 // A row sums up the runs of one measurement on both sides.
 type row struct {
 	name         string
+	sides        [2]string // what they are called; server and bare handler if that is not said
 	server, bare side
 	ratios       []float64
 	perSecond    bool
@@ -49,8 +51,8 @@ func (r report) table(name string, rows []row) {
 		if row.perSecond {
 			ratio = fmt.Sprintf("%.2f (%.2f–%.2f)", median(row.ratios), slices.Min(row.ratios), slices.Max(row.ratios))
 		}
-		r.line(row.name, "server", ratio, row.perSecond, &row.server)
-		r.line("", "bare handler", "", row.perSecond, &row.bare)
+		r.line(row.name, cmp.Or(row.sides[0], "server"), ratio, row.perSecond, &row.server)
+		r.line("", cmp.Or(row.sides[1], "bare handler"), "", row.perSecond, &row.bare)
 	}
 }
 
