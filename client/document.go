@@ -57,7 +57,6 @@ func parseSecrets(text string) (map[string]int64, error) {
 
 // plainPath says whether a text is made of the bytes that paths are made of.
 func plainPath(text string) bool {
-	return text != "" && !strings.ContainsFunc(text, func(r rune) bool {
-		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("._~@+=-/", r))
-	})
+	const bytes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._~@+=-/"
+	return text != "" && strings.Trim(text, bytes) == ""
 }
