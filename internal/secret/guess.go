@@ -22,6 +22,7 @@ const (
 	minSurprise   = 0.7  // share of a key's bits that no pattern explains; chance finds words in any text
 	window        = 64   // characters that patterns are looked for in; the cost of that grows with the cube
 	maxCandidates = 4    // parts that are looked at for being a key
+	minNew        = 0.5  // share of a password's characters that do not follow from those before
 	minDistinct   = 0.55 // of the distinct characters that a drawn text of the same length has
 )
 
@@ -99,21 +100,28 @@ func (j judge) windowDrawn(text string) bool {
 	return result.Entropy >= minSurprise*full
 }
 
-// surprise is the share of characters that do not follow from those before: a
-// run, a sequence, or what was there already; 0 when too few are different.
+// surprise is the share of characters that are new, 0 when too few are different.
 func surprise(text string) float64 {
-	fresh := 0
 	distinct := map[byte]bool{}
 	for i := range len(text) {
 		distinct[text[i]] = true
-		if i < 2 || !follows(text[i-2], text[i-1], text[i]) && (i < 3 || !strings.Contains(text[:i], text[i-3:i+1])) {
-			fresh++
-		}
 	}
 	size := math.Exp2(bitsOf(text))
 	expected := size * (1 - math.Pow(1-1/size, float64(len(text))))
 	if float64(len(distinct)) < minDistinct*expected {
 		return 0
+	}
+	return newShare(text)
+}
+
+// newShare is the share of characters that do not follow from those before: a
+// run, a sequence, or what was there already.
+func newShare(text string) float64 {
+	fresh := 0
+	for i := range len(text) {
+		if i < 2 || !follows(text[i-2], text[i-1], text[i]) && (i < 3 || !strings.Contains(text[:i], text[i-3:i+1])) {
+			fresh++
+		}
 	}
 	return float64(fresh) / float64(len(text))
 }
@@ -156,8 +164,8 @@ func (j judge) password(text string) []string {
 		reasons = append(reasons, "it has fewer than 16 characters")
 	}
 	unit := text
-	if p := period(text); p <= len(text)/2 {
-		reasons = append(reasons, "it repeats itself")
+	if p := period(text); p <= len(text)/2 || newShare(text[:min(len(text), window)]) < minNew {
+		reasons = append(reasons, "it repeats itself, or goes on as expected")
 		unit = strings.ToValidUTF8(text[:p], "")
 	}
 	if isPlaceholder(text) {

@@ -44,23 +44,20 @@ const (
 
 // Bounds of a record. Of versions that are destroyed, MaxDestroyed are remembered.
 const (
-	MaxVersions       = 100
-	MaxDestroyed      = 20
-	DefaultGrace      = 7 * 24 * time.Hour
-	MaxGrace          = 90 * 24 * time.Hour
-	MinEvery          = time.Hour
-	MaxEvery          = 366 * 24 * time.Hour
-	MaxLifetime       = 100 * 366 * 24 * time.Hour // of a version that expires
-	maxMessageBytes   = 4096
-	maxAuthorBytes    = 1024
-	maxHashBytes      = 128
-	maxReasonBytes    = 4096
-	maxDescription    = 1024
-	maxOwner          = 256
-	maxLabels         = 32
-	maxLabelValue     = 128
-	maxWebhookURL     = 2048
-	maxWeaknessReason = 4096
+	MaxVersions     = 100
+	MaxDestroyed    = 20
+	DefaultGrace    = 7 * 24 * time.Hour
+	MaxGrace        = 90 * 24 * time.Hour
+	MinEvery        = time.Hour
+	MaxEvery        = 366 * 24 * time.Hour
+	MaxLifetime     = 100 * 366 * 24 * time.Hour // of a version that expires
+	maxMessageBytes = 4096
+	maxAuthorBytes  = 1024
+	maxDescription  = 1024
+	maxOwner        = 256
+	maxLabels       = 32
+	maxLabelValue   = 128
+	maxWebhookURL   = 2048
 )
 
 // Version is one value of a secret, without the value.
