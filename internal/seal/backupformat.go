@@ -114,6 +114,9 @@ func parseBackup(r io.Reader) (*backup, error) {
 		}
 		if line.End != nil {
 			sum.Sum(b.sum[:0])
+			if line != (backupLine{End: line.End}) {
+				return nil, badBackup(n, "has more than the end")
+			}
 			if _, err := lines.ReadByte(); err != io.EOF {
 				return nil, badBackup(n+1, "follows its end")
 			}
