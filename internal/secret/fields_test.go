@@ -163,6 +163,18 @@ func TestDecodeFieldsRefuses(t *testing.T) {
 	}
 }
 
+func TestOnly(t *testing.T) {
+	f := fieldsOf(t, nil, map[string]string{"a": `"x"`, "b": `"y"`})
+	other, _ := f.Get("a")
+	only := f.Only("b")
+	if b, ok := only.Get("b"); !ok || only.Len() != 1 || string(b.Value().Reveal()) != "y" || other.Value().Reveal() != nil {
+		t.Errorf("got %v", only.Names())
+	}
+	if only.Only("c").Len() != 0 || only.Encode() == nil {
+		t.Error("a field that is not there")
+	}
+}
+
 func TestTextFields(t *testing.T) {
 	given := map[string][]byte{"b": []byte("text"), "a": {0xff, 0}}
 	f := TextFields(given)

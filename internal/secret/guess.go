@@ -74,7 +74,7 @@ func bitsOf(text string) float64 {
 			size += characters
 		}
 	}
-	if !beyondHex && !other && !(lower && upper) {
+	if oneCase := !lower || !upper; oneCase && !beyondHex && !other {
 		size = min(size, 16)
 	}
 	return math.Log2(max(size, 1))

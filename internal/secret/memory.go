@@ -40,7 +40,7 @@ func (a *arena) take(size int) ([]byte, place) {
 	if size > chunkBytes || size == 0 {
 		return make([]byte, size), place{}
 	}
-	want := uint8(bits.Len(uint((size - 1) / leafBytes))) //nolint:gosec // at most 10
+	want := uint8(bits.Len(uint((size - 1) / leafBytes)))
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	found := slices.IndexFunc(a.chunks, func(c *chunk) bool { return c.free[1] > want })
@@ -99,7 +99,7 @@ func newChunk(pages []byte) *chunk {
 
 // orderOf is the order of the piece that a node stands for.
 func orderOf(node int) uint8 {
-	return uint8(rootOrder + 1 - bits.Len(uint(node))) //nolint:gosec // 0 to 10
+	return uint8(rootOrder + 1 - bits.Len(uint(node)))
 }
 
 // take needs a free piece of order want.

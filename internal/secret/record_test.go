@@ -3,13 +3,13 @@ package secret
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
 	"github.com/llm-devops/llm-config-manager/internal/config"
@@ -454,15 +454,12 @@ func TestRecordsAreReadBack(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", text, err)
 		}
-		if diff := cmp.Diff(r, got, cmp.Comparer(func(a, b config.Path) bool { return a == b }), cmp.Comparer(func(a, b map[string]string) bool { return maps.Equal(a, b) }), cmp.Comparer(func(a, b []Version) bool {
-			return len(a) == len(b) && (len(a) == 0 || slices.EqualFunc(a, b, cmpVersion))
-		})); diff != "" {
+		if diff := cmp.Diff(r, got, cmp.Comparer(func(a, b config.Path) bool { return a == b }), cmpopts.EquateEmpty()); diff != "" {
 			t.Error(diff)
 		}
 	}
 }
 
-func cmpVersion(a, b Version) bool { return cmp.Equal(a, b) }
 
 func TestDecodeRecordPassesOverWhatIsNew(t *testing.T) {
 	r, err := DecodeRecord([]byte(` { "future" : [1, {"a":"}"}, null, -1.5e3 ], "owner":"x", "versions":[ {"n":1,"zz":{"y":[]},"s":"active","z":"\"","f":[]} ] , "newest": 2 } `))
