@@ -460,7 +460,6 @@ func TestRecordsAreReadBack(t *testing.T) {
 	}
 }
 
-
 func TestDecodeRecordPassesOverWhatIsNew(t *testing.T) {
 	r, err := DecodeRecord([]byte(` { "future" : [1, {"a":"}"}, null, -1.5e3 ], "owner":"x", "versions":[ {"n":1,"zz":{"y":[]},"s":"active","z":"\"","f":[]} ] , "newest": 2 } `))
 	if err != nil || r.Owner != "x" || len(r.Versions) != 1 || r.Versions[0].State != Active || r.Newest != 2 {
