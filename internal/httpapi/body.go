@@ -84,10 +84,10 @@ func parseQuery(r *http.Request, repeatable ...string) (url.Values, error) {
 	}
 	for name, values := range query {
 		if len(values) > 1 && !slices.Contains(repeatable, name) {
-			return nil, config.Errorf(config.KindBadRequest, "the parameter is given more than once").At(bounded(name, 64))
+			return nil, config.Errorf(config.KindBadRequest, "the parameter is given more than once").At(plain(name))
 		}
 		if slices.ContainsFunc(append(values, name), notText) {
-			return nil, config.Errorf(config.KindBadRequest, "the parameter is not in UTF-8").At(bounded(name, 64))
+			return nil, config.Errorf(config.KindBadRequest, "the parameter is not in UTF-8").At(plain(name))
 		}
 	}
 	return query, nil

@@ -136,7 +136,7 @@ func (p *readParameters) set(name, value string, flags []string) (err error) {
 		p.at = true
 		p.options.At, err = config.ParseAt(value)
 	case "format":
-		p.format, err = config.ParseFormat(value)
+		p.format, err = formatOf(value)
 	case "min_revision":
 		var n int64
 		n, err = numberOf(name, value, 0)
@@ -160,7 +160,7 @@ func (p *readParameters) set(name, value string, flags []string) (err error) {
 }
 
 func unknownParameter(name string) error {
-	return config.Errorf(config.KindBadRequest, "this route has no such parameter").At(bounded(name, 64)).Hint("see /docs")
+	return config.Errorf(config.KindBadRequest, "this route has no such parameter").At(plain(name)).Hint("see /docs")
 }
 
 func (s *Server) explain(w http.ResponseWriter, r *http.Request, path config.Path, p readParameters) {
@@ -227,6 +227,15 @@ func (s *Server) readLayer(w http.ResponseWriter, r *http.Request) {
 		body = packed
 	}
 	_, _ = w.Write(body)
+}
+
+// formatOf reads the parameter format.
+func formatOf(text string) (config.Format, error) {
+	format, err := config.ParseFormat(text)
+	if err != nil {
+		return "", config.Errorf(config.KindBadRequest, "this is no format").At("format").Hint("use json, yaml or toml")
+	}
+	return format, nil
 }
 
 // rawJSON is a value of a document in its canonical form.

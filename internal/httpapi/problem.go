@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -95,7 +97,11 @@ func init() {
 	huma.DefaultArrayNullable = false
 	huma.ValidateStrictCasing = true // encoding/json takes TO for to, and the later of both
 	huma.NewErrorWithContext = func(ctx huma.Context, status int, message string, errs ...error) huma.StatusError {
-		p := asHuma(parameterError(status, message, errs))
+		err := parameterError(status, message, errs)
+		if ctx != nil && ctx.Operation().Path != api.RouteChanges {
+			err = nameless(err)
+		}
+		p := asHuma(err)
 		if ctx != nil {
 			stateOf(ctx.Context()).err = p.cause
 		}
@@ -150,6 +156,49 @@ func saying(message, other string) string {
 		}
 	}
 	return other
+}
+
+// plainName is how members and parameters of ours are named. Keys and passwords
+// are not, and somebody may have put one where a name belongs.
+var plainName = regexp.MustCompile(`^[A-Za-z]+(_[A-Za-z]+)*$`)
+
+const maxPlainName = 32
+
+// plain is a name if it may be said again, else nothing.
+func plain(name string) string {
+	if len(name) <= maxPlainName && plainName.MatchString(name) {
+		return name
+	}
+	return ""
+}
+
+// nameless takes out of a refusal's pointers what may be no name. Only in
+// documents, whose names are their writer's, it stays.
+func nameless(err error) error {
+	var e *config.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	e.Pointer = namesOnly(e.Pointer)
+	for i := range e.Details {
+		e.Details[i].Pointer = namesOnly(e.Details[i].Pointer)
+	}
+	return err
+}
+
+// namesOnly cuts a pointer before the first name that may be no name.
+func namesOnly(pointer string) string {
+	kept := ""
+	for token := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
+		if _, err := strconv.ParseUint(token, 10, 16); err != nil && plain(token) == "" {
+			break
+		}
+		kept += "/" + token
+	}
+	if !strings.HasPrefix(pointer, "/") { // a parameter, or a header: those that have no plain name are known
+		return strings.TrimPrefix(kept, "/")
+	}
+	return kept
 }
 
 // place turns huma's query.limit and body.edits[0].op into limit and /edits/0/op.

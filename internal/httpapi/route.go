@@ -94,7 +94,9 @@ func (a adapter) Handle(op *huma.Operation, handler func(huma.Context)) {
 			err = noPrecondition(r.Header)
 		}
 		if err == nil && op.RequestBody != nil {
-			err = a.s.bodyAsJSON(r)
+			if err = a.s.bodyAsJSON(r); op.Path != api.RouteChanges {
+				err = nameless(err)
+			}
 		}
 		if err != nil {
 			a.s.fail(w, r, err)
@@ -136,7 +138,7 @@ func queriedFormat(r *http.Request, accepted config.Format) (config.Format, erro
 	if !query.Has("format") {
 		return accepted, nil
 	}
-	format, err := parameter(config.ParseFormat(query.Get("format")))("format")
+	format, err := formatOf(query.Get("format"))
 	query.Del("format")
 	r.URL.RawQuery = query.Encode()
 	return format, err

@@ -86,7 +86,7 @@ func (p *secretParameters) set(name, value string) (err error) {
 	case "deleted":
 		p.deleted, err = flagOf(name, value)
 	case "format":
-		p.format, err = parameter(config.ParseFormat(value))(name)
+		p.format, err = formatOf(value)
 	case "min_revision":
 		var n int64
 		n, err = numberOf(name, value, 0)

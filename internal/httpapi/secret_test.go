@@ -406,6 +406,7 @@ func TestKeys(t *testing.T) {
 	w := newWorld(t)
 	n := w.newTenant(t)
 	n.setSecret(t, "base", "p", strong)
+	n.reveal(t, "base", "p", "") // keeps it at hand
 	var before, after api.TenantKeys
 	n.call(t, "GET", n.path(api.RouteKeys), nil).want(t, 200).into(t, &before)
 	if len(before.Versions) != 1 || !before.Versions[0].Newest || before.Versions[0].Keys < 2 || before.Overdue || before.Pending != 0 || before.Due.Sub(before.Rotated) != 180*24*time.Hour {

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"reflect"
 	"regexp"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -179,36 +178,6 @@ func firstToken(pointer string) string {
 		return pointer[:end+1]
 	}
 	return pointer
-}
-
-// plainName is how members of ours are named. Keys and passwords are not.
-var plainName = regexp.MustCompile(`^[a-z]+(_[a-z]+)*$`)
-
-const maxPlainName = 32
-
-// nameless takes names that we did not give out of a refusal's pointers.
-func nameless(err error) error {
-	var e *config.Error
-	if !errors.As(err, &e) {
-		return err
-	}
-	e.Pointer = namesOnly(e.Pointer)
-	for i := range e.Details {
-		e.Details[i].Pointer = namesOnly(e.Details[i].Pointer)
-	}
-	return e
-}
-
-// namesOnly cuts a pointer before the first name that may be no name.
-func namesOnly(pointer string) string {
-	kept := ""
-	for token := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
-		if _, err := strconv.ParseUint(token, 10, 8); err != nil && (len(token) > maxPlainName || !plainName.MatchString(token)) {
-			break
-		}
-		kept += "/" + token
-	}
-	return kept
 }
 
 func unknownMember(name string) error {
