@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -13,7 +14,6 @@ import (
 	"strings"
 	"time"
 	"unicode"
-	"unicode/utf8"
 
 	"github.com/llm-devops/llm-config-manager/api"
 )
@@ -26,31 +26,32 @@ const (
 	ackLater = 5 * time.Second        // at the latest after only the revision moved, which it may do every second
 )
 
-const maxClientName = 128
+const maxClientName = 128 // bytes
 
 // clientName is the name of this instance in acknowledgements; empty when none
 // are wanted.
 func clientName(o StoreOptions) (string, error) {
 	switch name := o.Client; {
-	case utf8.RuneCountInString(name) > maxClientName || strings.ContainsFunc(name, unprintable) || !utf8.ValidString(name):
-		return "", fmt.Errorf("the client name %.20q… is not of 1 to %d printable characters", name, maxClientName)
+	case len(name) > maxClientName || strings.ContainsFunc(name, unprintable):
+		return "", fmt.Errorf("the client name %.20q… is not of printable characters, at most %d bytes", name, maxClientName)
 	case o.NoAcks:
 		return "", nil
 	case name != "":
 		return name, nil
 	}
 	host, err := os.Hostname()
-	if err != nil || host == "" || !utf8.ValidString(host) || strings.ContainsFunc(host, unprintable) {
+	if err != nil || host == "" || strings.ContainsFunc(host, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		host = "host"
 	}
 	var chance [4]byte
 	_, _ = rand.Read(chance[:]) // it never fails
 	tail := "-" + strconv.Itoa(os.Getpid()) + "-" + hex.EncodeToString(chance[:])
-	runes := []rune(host)
-	return string(runes[:min(len(runes), maxClientName-len(tail))]) + tail, nil
+	return host[:min(len(host), maxClientName-len(tail))] + tail, nil
 }
 
-func unprintable(r rune) bool { return !unicode.IsPrint(r) }
+// unprintable says whether a character cannot stand in a name. Bytes that are no
+// UTF-8 are read as the replacement character.
+func unprintable(r rune) bool { return r == unicode.ReplacementChar || !unicode.IsPrint(r) }
 
 // acknowledge tells the server what the program runs, again and again. That it
 // fails disturbs nobody: it shows in the status.
@@ -80,10 +81,33 @@ func (s *Store) acknowledge(ctx context.Context) {
 		s.acknowledged(err)
 		last, failures = ack, failures+1
 		wait := s.client.delay(failures, err)
-		if err == nil {
+		switch {
+		case err == nil:
 			failures, wait = 0, s.ackWait(ackBeat)
+		case notServed(err) && failures&(failures-1) == 0: // ever more rarely: each read is on record
+			s.rereadSecrets(ctx)
 		}
 		due = time.Now().Add(wait)
+	}
+}
+
+// notServed says that the server does not know to have given this caller a
+// version of a secret. So it is after the program's token was replaced: what one
+// token has read another may not acknowledge.
+func notServed(err error) bool {
+	p, ok := errors.AsType[*api.Problem](err)
+	return ok && p.Code == api.CodeBadRequest && strings.HasPrefix(p.Pointer, "/secrets")
+}
+
+// rereadSecrets has everything read anew that holds secrets.
+func (s *Store) rereadSecrets(ctx context.Context) {
+	for _, d := range s.documents {
+		if len(d.current.Load().Secrets) > 0 {
+			s.reread(ctx, d, 0)
+		}
+	}
+	for _, c := range s.secrets {
+		s.reread(ctx, c, 0)
 	}
 }
 

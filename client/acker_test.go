@@ -190,6 +190,40 @@ func TestAckFailuresDisturbNobody(t *testing.T) {
 	}
 }
 
+// A token that takes the place of another has read nothing yet.
+func TestAckAfterTokenWasReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t, map[string]string{providerPath: providerText("a"), chatPath: `{"limit":1}`})
+		f.secrets["db"] = fakeSecret{current: 1}
+		s := f.openWith(StoreOptions{Reveal: true, Secrets: []string{"db"}}, providerPath, chatPath)
+		pass(time.Minute)
+		served := 0 // reads when the token was replaced
+		refuse := func(always bool) func(w http.ResponseWriter) bool {
+			return func(w http.ResponseWriter) bool {
+				refused := always || f.readsOf("db") == served || f.readsOf(providerPath) == served
+				if refused {
+					w.Header().Set("Content-Type", api.ProblemType)
+					w.WriteHeader(http.StatusBadRequest)
+					fmt.Fprint(w, `{"code":"bad_request","detail":"version 1 was not given to you","pointer":"/secrets/db"}`)
+				}
+				return refused
+			}
+		}
+		served = f.readsOf("db")
+		f.setOnAck(refuse(false))
+		pass(time.Minute + ackSoon)
+		if status := s.Status(); status.AckErr != nil || time.Since(status.LastAck) > time.Minute || f.readsOf("db") != served+1 || f.readsOf(chatPath) != 1 {
+			t.Errorf("%d reads, %d of a document without secrets, status %+v", f.readsOf("db"), f.readsOf(chatPath), status)
+		}
+		// One that is never content is not read for again and again.
+		f.setOnAck(refuse(true))
+		pass(time.Hour)
+		if n := f.readsOf("db") - served - 1; n < 5 || n > 8 || s.Status().AckErr == nil {
+			t.Errorf("read %d times in an hour, status %+v", n, s.Status())
+		}
+	})
+}
+
 func TestAckEndsWithStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t, map[string]string{chatPath: `{}`})
@@ -219,8 +253,8 @@ func TestNoAcks(t *testing.T) {
 
 func TestClientName(t *testing.T) {
 	for name, ok := range map[string]bool{
-		"gateway-1": true, "eu gateway/ä": true, strings.Repeat("ä", 128): true,
-		strings.Repeat("a", 129): false, "a\nb": false, "a\x00": false, "a\xff": false, "a\u202e": false,
+		"gateway-1": true, "eu gateway/ä": true, strings.Repeat("ä", 64): true, strings.Repeat("a", 128): true,
+		strings.Repeat("a", 129): false, strings.Repeat("ä", 65): false, "a\ufffd": false, "a\nb": false, "a\x00": false, "a\xff": false, "a\u202e": false,
 	} {
 		got, err := clientName(StoreOptions{Client: name})
 		if (err == nil) != ok || ok && got != name {
@@ -234,7 +268,7 @@ func TestClientName(t *testing.T) {
 	names := map[string]bool{}
 	for range 10 {
 		name := must(clientName(StoreOptions{}))
-		if names[name] || len([]rune(name)) > maxClientName || !strings.Contains(name, fmt.Sprintf("-%d-", os.Getpid())) {
+		if names[name] || len(name) > maxClientName || !strings.Contains(name, fmt.Sprintf("-%d-", os.Getpid())) {
 			t.Errorf("the name %q", name)
 		}
 		names[name] = true

@@ -14,8 +14,8 @@ import (
 	"github.com/llm-devops/llm-config-manager/api"
 )
 
-// Condition is what must hold of a secret for a write of it to happen; else the
-// write fails with ErrPreconditionFailed.
+// Condition is what must hold of a secret for it to be put, updated or deleted;
+// else that fails with ErrPreconditionFailed.
 type Condition func(*request)
 
 // IfRecord asks that the secret's record be at this number, as api.Secret tells
@@ -49,6 +49,16 @@ func (c *Client) Secret(ctx context.Context, environment, path string) (*api.Sec
 	return get[api.Secret](ctx, c, api.RouteSecret, environment, path)
 }
 
+// DeletedSecret is what may be known of an environment's own secret, though it
+// is deleted.
+func (c *Client) DeletedSecret(ctx context.Context, environment, path string) (*api.Secret, error) {
+	r, err := c.request(http.MethodGet, api.RouteSecret, environment, path)
+	if err != nil {
+		return nil, err
+	}
+	return call[api.Secret](ctx, c, r.setBool("deleted", true))
+}
+
 // PutSecret writes a new version of a secret, and makes it the one in use
 // unless it is to be staged.
 func (c *Client) PutSecret(ctx context.Context, environment, path string, in api.SecretInput, conditions ...Condition) (*api.SecretResult, error) {
@@ -58,12 +68,26 @@ func (c *Client) PutSecret(ctx context.Context, environment, path string, in api
 			return nil, fmt.Errorf("the field %q is not JSON; a text has quotes around it, as TextFields makes them", name)
 		}
 	}
-	return c.writeSecret(ctx, http.MethodPut, in, conditions, api.RouteSecret, environment, path)
+	return c.writeSecret(ctx, http.MethodPut, environment, path, in, conditions)
 }
 
 // UpdateSecret changes what is said about a secret, and no value.
 func (c *Client) UpdateSecret(ctx context.Context, environment, path string, in api.SecretUpdate, conditions ...Condition) (*api.SecretResult, error) {
-	return c.writeSecret(ctx, http.MethodPatch, in, conditions, api.RouteSecret, environment, path)
+	return c.writeSecret(ctx, http.MethodPatch, environment, path, in, conditions)
+}
+
+func (c *Client) writeSecret(ctx context.Context, method, environment, path string, in any, conditions []Condition) (*api.SecretResult, error) {
+	r, err := c.request(method, api.RouteSecret, environment, path)
+	if err != nil {
+		return nil, err
+	}
+	if r, err = r.json(in); err != nil {
+		return nil, err
+	}
+	for _, condition := range conditions {
+		condition(r)
+	}
+	return call[api.SecretResult](ctx, c, r)
 }
 
 // SecretDelete says how a secret is to be deleted.
@@ -89,42 +113,28 @@ func (c *Client) DeleteSecret(ctx context.Context, environment, path string, d S
 }
 
 // UndeleteSecret brings a deleted secret back.
-func (c *Client) UndeleteSecret(ctx context.Context, environment, path string, in api.SecretUndelete, conditions ...Condition) (*api.SecretResult, error) {
-	return c.writeSecret(ctx, http.MethodPost, in, conditions, api.RouteSecretUndo, environment, path)
+func (c *Client) UndeleteSecret(ctx context.Context, environment, path string, in api.SecretUndelete) (*api.SecretResult, error) {
+	return write[api.SecretResult](ctx, c, http.MethodPost, in, api.RouteSecretUndo, environment, path)
 }
 
 // DestroySecret makes versions unreadable for good.
-func (c *Client) DestroySecret(ctx context.Context, environment, path string, in api.SecretDestroy, conditions ...Condition) (*api.SecretResult, error) {
-	return c.writeSecret(ctx, http.MethodPost, in, conditions, api.RouteSecretDestroy, environment, path)
+func (c *Client) DestroySecret(ctx context.Context, environment, path string, in api.SecretDestroy) (*api.SecretResult, error) {
+	return write[api.SecretResult](ctx, c, http.MethodPost, in, api.RouteSecretDestroy, environment, path)
 }
 
 // RotateSecret has a new value made, by a generator or by the secret's webhook.
-func (c *Client) RotateSecret(ctx context.Context, environment, path string, in api.SecretRotate, conditions ...Condition) (*api.SecretResult, error) {
-	return c.writeSecret(ctx, http.MethodPost, in, conditions, api.RouteSecretRotate, environment, path)
+func (c *Client) RotateSecret(ctx context.Context, environment, path string, in api.SecretRotate) (*api.SecretResult, error) {
+	return write[api.SecretResult](ctx, c, http.MethodPost, in, api.RouteSecretRotate, environment, path)
 }
 
 // ActivateSecret makes a version the one in use: the staged one, or an earlier one.
-func (c *Client) ActivateSecret(ctx context.Context, environment, path string, in api.SecretActivate, conditions ...Condition) (*api.SecretResult, error) {
-	return c.writeSecret(ctx, http.MethodPost, in, conditions, api.RouteSecretActive, environment, path)
+func (c *Client) ActivateSecret(ctx context.Context, environment, path string, in api.SecretActivate) (*api.SecretResult, error) {
+	return write[api.SecretResult](ctx, c, http.MethodPost, in, api.RouteSecretActive, environment, path)
 }
 
 // RevokeSecret makes a version refused for ever.
-func (c *Client) RevokeSecret(ctx context.Context, environment, path string, in api.SecretRevoke, conditions ...Condition) (*api.SecretResult, error) {
-	return c.writeSecret(ctx, http.MethodPost, in, conditions, api.RouteSecretRevoke, environment, path)
-}
-
-func (c *Client) writeSecret(ctx context.Context, method string, in any, conditions []Condition, route, environment, path string) (*api.SecretResult, error) {
-	r, err := c.request(method, route, environment, path)
-	if err != nil {
-		return nil, err
-	}
-	if r, err = r.json(in); err != nil {
-		return nil, err
-	}
-	for _, condition := range conditions {
-		condition(r)
-	}
-	return call[api.SecretResult](ctx, c, r)
+func (c *Client) RevokeSecret(ctx context.Context, environment, path string, in api.SecretRevoke) (*api.SecretResult, error) {
+	return write[api.SecretResult](ctx, c, http.MethodPost, in, api.RouteSecretRevoke, environment, path)
 }
 
 // SecretHistory is the versions of a secret, newest first, without their values.
@@ -133,7 +143,8 @@ func (c *Client) SecretHistory(ctx context.Context, environment, path string) (*
 }
 
 // SecretDiffQuery names the two versions to compare, each a number, with
-// "environment@" before it to name another environment.
+// "environment@" before it to name another environment; "environment@" alone is
+// the version in use there.
 type SecretDiffQuery struct {
 	From string
 	To   string // empty means the version in use

@@ -27,6 +27,7 @@ func TestSecretVerbs(t *testing.T) {
 		call func() (any, error)
 	}{
 		{"GET " + env + "/secrets/db/main ", func() (any, error) { return r.Secret(ctx, "production", "db/main") }},
+		{"GET " + env + "/secrets/db/main?deleted=true ", func() (any, error) { return r.DeletedSecret(ctx, "production", "db/main") }},
 		{"GET " + env + "/secrets/db/main?reveal=true ", func() (any, error) { return r.RevealSecret(ctx, "production", "db/main", RevealOptions{}) }},
 		{"GET " + env + "/secrets/db/main?field=user&min_revision=9&reveal=true&version=3 ", func() (any, error) {
 			return r.RevealSecret(ctx, "production", "db/main", RevealOptions{Version: 3, Field: "user", MinRevision: 9})
@@ -106,8 +107,8 @@ func TestSecretConditions(t *testing.T) {
 	} {
 		for name, call := range map[string]func() error{
 			"put": func() error { _, err := r.PutSecret(ctx, "e", "a", in, test.conditions...); return err },
-			"rotate": func() error {
-				_, err := r.RotateSecret(ctx, "e", "a", api.SecretRotate{}, test.conditions...)
+			"update": func() error {
+				_, err := r.UpdateSecret(ctx, "e", "a", api.SecretUpdate{}, test.conditions...)
 				return err
 			},
 			"delete": func() error {
