@@ -63,9 +63,9 @@ func (k *Keyring) Found(ctx context.Context, id config.TenantID) error {
 		return err
 	}
 	if t.newest().number == 0 {
-		return k.addEpoch(ctx, t, 1)
+		_, err = k.beginEpoch(ctx, t)
 	}
-	return nil
+	return err
 }
 
 func (k *Keyring) addTenantKey(ctx context.Context, id config.TenantID) error {

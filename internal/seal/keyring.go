@@ -114,7 +114,9 @@ func (k *Keyring) Seal(ctx context.Context, at Place, plain []byte) ([]byte, err
 			return nil, err
 		}
 		if err := k.reserve(ctx, t); err != nil {
-			return nil, err
+			if t, err = k.newer(ctx, t, err); err != nil {
+				return nil, err
+			}
 		}
 		b = t.block.Load()
 	}

@@ -255,15 +255,23 @@ func (k *Keyring) dataKey(t *tenant, known []epoch, row store.DataKey) (cipher.A
 // reload learns of epochs that other processes began, also under a tenant key
 // that they gave a new version. It too asks by itself.
 func (k *Keyring) reload(ctx context.Context, t *tenant) (*tenant, error) {
-	err := k.readEpochs(ctx, t)
-	if !errors.Is(err, errKeyVersion) {
-		return t, err
+	if err := k.readEpochs(ctx, t); err != nil {
+		return k.newer(ctx, t, err)
 	}
-	fresh, rowErr := k.compare(ctx, t)
-	if rowErr == nil && fresh == t {
-		return nil, err
+	return t, nil
+}
+
+// newer answers the keys that another process made, when their absence is what
+// an error says; else the error.
+func (k *Keyring) newer(ctx context.Context, t *tenant, cause error) (*tenant, error) {
+	if !errors.Is(cause, errKeyVersion) {
+		return nil, cause
 	}
-	return fresh, rowErr
+	fresh, err := k.compare(ctx, t)
+	if err == nil && fresh == t {
+		return nil, cause
+	}
+	return fresh, err
 }
 
 // reserve gets the tenant a block of seals, in the next epoch if this one has

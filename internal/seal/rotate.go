@@ -85,12 +85,26 @@ func (k *Keyring) RotateTenant(ctx context.Context, id config.TenantID) (uint32,
 	if err != nil {
 		return made, err
 	}
-	return made, k.beginEpoch(ctx, t)
+	_, err = k.beginEpoch(ctx, t)
+	return made, err
 }
 
 // beginEpoch begins an epoch unless the newest one has been made under the
-// newest version of the tenant's key.
-func (k *Keyring) beginEpoch(ctx context.Context, t *tenant) error {
+// newest version of the tenant's key. It answers the keys that it found newest.
+func (k *Keyring) beginEpoch(ctx context.Context, t *tenant) (*tenant, error) {
+	for range maxRaces {
+		err := k.tryBeginEpoch(ctx, t)
+		if err == nil {
+			return t, nil
+		}
+		if t, err = k.newer(ctx, t, err); err != nil {
+			return nil, err
+		}
+	}
+	return nil, errRaces()
+}
+
+func (k *Keyring) tryBeginEpoch(ctx context.Context, t *tenant) error {
 	rows, err := k.data.DataKeys(ctx, t.id)
 	if err != nil {
 		return unavailable(err, "the database does not answer")
@@ -172,7 +186,7 @@ func (k *Keyring) RewrapData(ctx context.Context, id config.TenantID, limit int)
 		return 0, 0, err
 	}
 	// The process that made the version may have ended before its epoch began.
-	if err := k.beginEpoch(ctx, t); err != nil {
+	if t, err = k.beginEpoch(ctx, t); err != nil {
 		return 0, 0, err
 	}
 	done, err = k.rewrapBatch(ctx, t, limit)

@@ -342,7 +342,7 @@ func TestSealsAndOpensGoOnDuringRotations(t *testing.T) {
 			return err
 		})
 	}
-	for n := range 12 {
+	for n := range 6 {
 		mustRotate(t, processes[n%2], tenantA)
 		for left := int64(1); left > 0; {
 			var err error
