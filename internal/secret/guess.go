@@ -21,7 +21,7 @@ const (
 	minGuessBits  = 64   // of a password
 	minSurprise   = 0.7  // share of a key's bits that no pattern explains; chance finds words in any text
 	window        = 64   // characters that patterns are looked for in; the cost of that grows with the cube
-	maxCandidates = 4    // parts that are looked at for being a key
+	maxCandidates = 3    // parts that are looked at for being a key
 	minNew        = 0.5  // share of a password's characters that do not follow from those before
 	minDistinct   = 0.55 // of the distinct characters that a drawn text of the same length has
 )
@@ -250,6 +250,7 @@ var (
 
 // guess needs ASCII, at most window characters of it.
 func (j judge) guess(text string) scoring.MinEntropyMatch {
+	j.done.guesses++
 	return zxcvbn.PasswordStrength(text, j.words, func(m match.Matcher) bool { return m.ID == matching.L33TMatcherName })
 }
 

@@ -62,7 +62,7 @@ func Check(f Fields, who Personal) (weakness *Weakness) {
 	words := personalWords(who)
 	Erase(func() {
 		for _, e := range f.list {
-			if reasons := (judge{words: words, parts: new(int)}).field(e); len(reasons) > 0 {
+			if reasons := (judge{words: words, done: &effort{}}).field(e); len(reasons) > 0 {
 				weakness = &Weakness{e.name, reasons}
 				return
 			}
@@ -94,14 +94,17 @@ func personalWords(who Personal) []string {
 type judge struct {
 	words []string // personal ones
 	depth int      // how many forms were taken off
-	parts *int     // how many parts were looked at
+	done  *effort
 }
+
+// effort counts what takes time.
+type effort struct{ parts, guesses int }
 
 // Bounds of the work for one field: how deep a form may lie in another (base64
 // of JSON with a URL), and how many parts are looked at.
 const (
 	maxForms = 4
-	maxParts = 100
+	maxParts = 32
 )
 
 func (j judge) field(e entry) []string {
@@ -159,8 +162,8 @@ func (j judge) part(what, text string) []string {
 	if j.depth++; j.depth > maxForms {
 		return []string{what + " lies too deep in other forms"}
 	}
-	if *j.parts++; *j.parts > maxParts {
-		return []string{"it holds more than 100 credentials, which should be secrets of their own"}
+	if j.done.parts++; j.done.parts > maxParts {
+		return []string{"it holds more than 32 credentials, which should be secrets of their own"}
 	}
 	return prefixed(what+": ", j.text(text))
 }
@@ -216,8 +219,11 @@ func (j judge) text(text string) []string {
 	if decoded, ok := decodedText(text); ok {
 		return j.part("what it stands for when decoded", decoded)
 	}
-	if signature, ok := signatureOf(text); ok && !j.hasKey(signature) {
-		return []string{"it is a token without a signature"}
+	if signature, ok := signatureOf(text); ok {
+		if !j.hasKey(signature) {
+			return []string{"it is a token without a signature"}
+		}
+		return nil
 	}
 	if j.hasKey(text) {
 		return nil
