@@ -79,7 +79,7 @@ func (s *Service) Change(ctx context.Context, who Caller, tenant string, in Chan
 	if len(in.Edits) > 0 {
 		queue = in.Edits[0].Path.String()
 	}
-	return s.change(ctx, who, state, writing{in.Message, in.DryRun, queue}, func(_ context.Context, n *snapshot) (wish, error) {
+	return s.change(ctx, who, state, writing{"config.change", in.Message, in.DryRun, queue}, func(_ context.Context, n *snapshot) (wish, error) {
 		drafts, err := draftsOf(n.tree, in.Edits)
 		return wish{drafts: drafts}, err
 	})
@@ -106,6 +106,7 @@ type wish struct {
 
 // writing is what all verbs that write layers have in common.
 type writing struct {
+	event   string // of the audit record
 	message string
 	dryRun  bool
 	queue   string // writers with the same one take turns when they get into each other's way
@@ -126,7 +127,7 @@ func (s *Service) change(ctx context.Context, who Caller, state *tenantState, w 
 			if err != nil || len(p.edits) == 0 {
 				return nil, err
 			}
-			proposal, err := s.proposeChange(ctx, who, p, w.message)
+			proposal, err := s.proposeChange(ctx, who, p, w)
 			if err != nil {
 				return nil, err
 			}
@@ -236,8 +237,8 @@ func (e Edit) next(now config.Document) (config.Document, error) {
 }
 
 // proposeChange seals a plan's layers for the versions that it expects.
-func (s *Service) proposeChange(ctx context.Context, who Caller, plan *plan, message string) (*proposal, error) {
-	p := &proposal{body: entryBody{Message: message}}
+func (s *Service) proposeChange(ctx context.Context, who Caller, plan *plan, w writing) (*proposal, error) {
+	p := &proposal{body: entryBody{Message: w.message}}
 	layers, err := s.sealLayers(ctx, plan)
 	if err != nil {
 		return nil, err
@@ -267,7 +268,7 @@ func (s *Service) proposeChange(ctx context.Context, who Caller, plan *plan, mes
 	}
 	first := plan.edits[0]
 	resource := resourceName(access.Resource{Tenant: plan.tenant, Environment: plan.tree.Name(first.at.environment), Path: first.at.path})
-	record := s.record(who, "config.change", access.ConfigWrite, resource)
+	record := s.record(who, w.event, access.ConfigWrite, resource)
 	if len(plan.edits) > 1 {
 		record.Details = map[string]string{"edits": strconv.Itoa(len(plan.edits))}
 	}

@@ -365,3 +365,22 @@ func TestWhatTheStoreIsGiven(t *testing.T) {
 		}
 	}
 }
+
+// The record says which verb a change was.
+func TestTheRecordNamesTheVerb(t *testing.T) {
+	a := newTenant(t)
+	a.set("base", "a", `{"v":1}`)
+	two := a.set("base", "a", `{"v":2}`)
+	_, err := a.s.Revert(t.Context(), a.who, a.tenant, service.RevertRequest{Revision: two})
+	must(t, err)
+	_, err = a.s.Rollback(t.Context(), a.who, a.tenant, service.RollbackRequest{Environment: "base", To: config.At{Revision: two}})
+	must(t, err)
+	_, err = a.s.Promote(t.Context(), a.who, a.tenant, service.PromoteRequest{From: "base", To: "edge", All: true})
+	must(t, err)
+	records := strings.Join(a.chain(t, a.id), "\n")
+	for _, event := range []string{"config.change", "config.revert", "config.rollback", "config.promote"} {
+		if !strings.Contains(records, `"event":"`+event+`"`) {
+			t.Errorf("no record is of a %s:\n%s", event, records)
+		}
+	}
+}

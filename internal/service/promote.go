@@ -40,7 +40,7 @@ func (s *Service) Promote(ctx context.Context, who Caller, tenant string, in Pro
 		return ChangeResult{}, config.Errorf(config.KindBadRequest, "a promotion is either of paths or of all").At("paths").
 			Hint("name the paths, or ask for all")
 	}
-	return s.change(ctx, who, state, writing{in.Message, in.DryRun, ""}, func(ctx context.Context, n *snapshot) (wish, error) {
+	return s.change(ctx, who, state, writing{"config.promote", in.Message, in.DryRun, ""}, func(ctx context.Context, n *snapshot) (wish, error) {
 		from, err := s.past(ctx, state, in.From, onlyPath(in.Paths), in.At)
 		if err != nil {
 			return wish{}, err

@@ -37,7 +37,7 @@ func (s *Service) Revert(ctx context.Context, who Caller, tenant string, in Reve
 	if in.Message == "" {
 		in.Message = fmt.Sprintf("revert revision %d", in.Revision)
 	}
-	return s.change(ctx, who, state, writing{in.Message, in.DryRun, ""}, func(ctx context.Context, n *snapshot) (wish, error) {
+	return s.change(ctx, who, state, writing{"config.revert", in.Message, in.DryRun, ""}, func(ctx context.Context, n *snapshot) (wish, error) {
 		return n.revert(ctx, edits, in.Revision, in.Force)
 	})
 }

@@ -31,7 +31,7 @@ func (s *Service) Rollback(ctx context.Context, who Caller, tenant string, in Ro
 		return ChangeResult{}, config.Errorf(config.KindBadRequest, "a rollback needs the point to go back to").At("to").
 			Hint("`llm-config history` lists versions, `llm-config log` revisions")
 	}
-	return s.change(ctx, who, state, writing{in.Message, in.DryRun, in.Path.String()}, func(ctx context.Context, n *snapshot) (wish, error) {
+	return s.change(ctx, who, state, writing{"config.rollback", in.Message, in.DryRun, in.Path.String()}, func(ctx context.Context, n *snapshot) (wish, error) {
 		env, err := n.tree.Named(in.Environment)
 		if err != nil {
 			return wish{}, err
