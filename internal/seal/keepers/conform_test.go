@@ -28,7 +28,7 @@ type subject struct {
 	other  seal.Keeper // of the same kind, with another key
 	// local keepers ask nobody, so they need not look at the context.
 	local bool
-	// dear makes attempts so expensive that one bit of each byte has to do.
+	// dear makes attempts so expensive that one bit of every seventh byte has to do.
 	dear bool
 }
 
@@ -99,7 +99,7 @@ func (s subject) altered(t *testing.T) {
 	w := s.wrap(t, "key", "use")
 	for i := range w {
 		for bit := range 8 {
-			if s.dear && bit != i%8 {
+			if s.dear && (i%7 != 0 || bit != i%8) {
 				continue
 			}
 			w[i] ^= 1 << bit

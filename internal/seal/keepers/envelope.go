@@ -47,8 +47,9 @@ func (p keeperParts) keeper(timeout time.Duration) seal.Keeper {
 }
 
 var (
-	_ seal.Keeper = (*envelope)(nil)
-	_ seal.Keeper = (*versioned)(nil)
+	_ seal.Keeper   = (*envelope)(nil)
+	_ seal.Keeper   = (*versioned)(nil)
+	_ seal.KeyNamer = (*versioned)(nil)
 )
 
 // envelope is a keeper on a service: it seals under a fresh key each time, and

@@ -52,12 +52,12 @@ func openPKCS11(ctx context.Context, text string) (seal.Keeper, error) {
 	}
 	h := &hsm{uri: uri, slots: make(chan struct{}, maxSessions-1)}
 	parts := keeperParts{kind: kindPKCS11, name: uri.String(), service: h, versions: true}
-	ctx, cancel := context.WithTimeout(ctx, defaultTimeout)
+	ctx, cancel := context.WithTimeout(ctx, uri.timeout)
 	defer cancel()
 	if err := h.beside(ctx, h.connect); err != nil {
 		return nil, fmt.Errorf("%s: %w", parts.name, err)
 	}
-	return parts.keeper(defaultTimeout), nil
+	return parts.keeper(uri.timeout), nil
 }
 
 // connect loads the library, logs in and finds the key. The caller may hold no
@@ -105,7 +105,7 @@ func (h *hsm) connectLocked() error {
 func (h *hsm) config() (*crypto11.Config, error) {
 	c := &crypto11.Config{
 		Path: h.uri.module, TokenLabel: h.uri.token, TokenSerial: h.uri.serial,
-		MaxSessions: maxSessions, PoolWaitTimeout: defaultTimeout, LoginNotSupported: h.uri.pinFile == "",
+		MaxSessions: maxSessions, PoolWaitTimeout: h.uri.timeout, LoginNotSupported: h.uri.pinFile == "",
 	}
 	if h.uri.pinFile == "" {
 		return c, nil

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 const maxAttributeBytes = 255
@@ -16,18 +17,24 @@ type tokenURI struct {
 	object, id    string // one of them, or both
 	module        string // absolute path
 	pinFile       string // absolute path; "" for a token without login
+	timeout       time.Duration
 }
 
 // parseTokenURI reads pkcs11:token=T;object=O?module-path=PATH&pin-source=file:PATH.
 // An attribute that is not known is refused: it would narrow which key is meant.
 func parseTokenURI(text string) (tokenURI, error) {
-	path, query, _ := strings.Cut(text[len("pkcs11:"):], "?")
+	path, rest, _ := strings.Cut(text[len("pkcs11:"):], "?")
 	var u tokenURI
 	err := eachAttribute(path, ";", map[string]*string{"token": &u.token, "serial": &u.serial, "object": &u.object, "id": &u.id, "type": new(string)})
 	if err != nil {
 		return tokenURI{}, err
 	}
-	if err := eachAttribute(query, "&", map[string]*string{"module-path": &u.module, "pin-source": &u.pinFile}); err != nil {
+	timeout := defaultTimeout.String()
+	if err := eachAttribute(rest, "&", map[string]*string{"module-path": &u.module, "pin-source": &u.pinFile, "timeout": &timeout}); err != nil {
+		return tokenURI{}, err
+	}
+	u.timeout, err = query{"timeout": timeout}.timeout()
+	if err != nil {
 		return tokenURI{}, err
 	}
 	u.pinFile = strings.TrimPrefix(u.pinFile, "file:")
@@ -61,7 +68,7 @@ func eachAttribute(part, separator string, known map[string]*string) error {
 		case name == "pin-value":
 			return errors.New("pin-value in the pkcs11 URI would stand in settings and process lists: put the PIN into a file of mode 0600 and write pin-source=file:PATH; change the PIN if others could have read it")
 		case target == nil || !given:
-			return fmt.Errorf("the pkcs11 URI has an attribute %q, which is not used here: token, serial, object, id and type=secret-key are, and after the question mark module-path and pin-source", oneLine(name))
+			return fmt.Errorf("the pkcs11 URI has an attribute %q, which is not used here: token, serial, object, id and type=secret-key are, and after the question mark module-path, pin-source and timeout", oneLine(name))
 		case seen[name]:
 			return fmt.Errorf("the pkcs11 URI names %s twice", name)
 		}

@@ -3,6 +3,7 @@ package keepers
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestTokenURI(t *testing.T) {
@@ -12,11 +13,11 @@ func TestTokenURI(t *testing.T) {
 		name string
 	}{
 		{"pkcs11:token=prod;object=master?module-path=/usr/lib/p.so&pin-source=file:/run/pin",
-			tokenURI{token: "prod", object: "master", module: "/usr/lib/p.so", pinFile: "/run/pin"}, "pkcs11 token=prod;object=master"},
+			tokenURI{token: "prod", object: "master", module: "/usr/lib/p.so", pinFile: "/run/pin", timeout: defaultTimeout}, "pkcs11 token=prod;object=master"},
 		{"pkcs11:serial=12ab;id=%01%FF;type=secret-key?pin-source=file:///run/a%20pin&module-path=/p.so",
-			tokenURI{serial: "12ab", id: "\x01\xff", module: "/p.so", pinFile: "/run/a pin"}, "pkcs11 serial=12ab;id=01ff"},
-		{"pkcs11:object=a%3Bb;token=My%20token;id=%00?module-path=/p.so",
-			tokenURI{token: "My token", object: "a;b", id: "\x00", module: "/p.so"}, "pkcs11 token=My token;object=a%3Bb;id=00"},
+			tokenURI{serial: "12ab", id: "\x01\xff", module: "/p.so", pinFile: "/run/a pin", timeout: defaultTimeout}, "pkcs11 serial=12ab;id=01ff"},
+		{"pkcs11:object=a%3Bb;token=My%20token;id=%00?module-path=/p.so&timeout=20s",
+			tokenURI{token: "My token", object: "a;b", id: "\x00", module: "/p.so", timeout: 20 * time.Second}, "pkcs11 token=My token;object=a%3Bb;id=00"},
 	}
 	for _, c := range cases {
 		got, err := parseTokenURI(c.uri)
@@ -49,6 +50,7 @@ func TestTokenURIsThatAreRefused(t *testing.T) {
 		{"pkcs11:token=t;object=o;type=private?module-path=/p.so", "type in the pkcs11 URI"},
 		{"pkcs11:token=t;object=o;?module-path=/p.so", "has an attribute"},
 		{"pkcs11:token=t;object=o;;?module-path=/p.so", "has an attribute"},
+		{"pkcs11:token=t;object=o?module-path=/p.so&timeout=1h", "no duration"},
 		{"pkcs11:token;object=o?module-path=/p.so", "has an attribute"},
 	}
 	for _, c := range cases {

@@ -2,8 +2,6 @@ package keepers
 
 import (
 	"errors"
-	"fmt"
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -16,8 +14,17 @@ func checkPrivate(u *url.URL) error {
 	if u.Scheme == "https" || u.Scheme == "unix" || u.Scheme == "http" && loopback(u.Hostname()) {
 		return nil
 	}
-	return fmt.Errorf("keys would travel to %s in clear: give an address that begins with https://", net.JoinHostPort(u.Hostname(), u.Port()))
+	return errInClear{u.Host}
 }
+
+type errInClear struct{ host string }
+
+func (e errInClear) Error() string {
+	return "keys would travel to " + e.host + " in clear: give an address that begins with https://"
+}
+
+// RetryableError tells the SDK of AWS that trying again does not help.
+func (errInClear) RetryableError() bool { return false }
 
 func loopback(host string) bool {
 	address, err := netip.ParseAddr(host)
