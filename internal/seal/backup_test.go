@@ -172,6 +172,9 @@ func TestRestoreRefusesAnotherHistory(t *testing.T) {
 	before := w.allKeys(t)
 	_, err := w.restore(t, other.backup(t))
 	wantKind(t, err, config.KindConflict)
+	if w.allKeys(t) != before {
+		t.Error("a tenant's key was restored all the same")
+	}
 
 	// The same of the master key.
 	w.read, other.read = []seal.Keeper{w.keeper}, []seal.Keeper{w.keeper}

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -101,9 +102,9 @@ func parseBackup(r io.Reader) (*backup, error) {
 		switch {
 		case limited.N == 0:
 			return nil, badBackup(n, "is beyond %d bytes", maxBackupBytes)
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return nil, badBackup(n, "is missing or cut short")
-		case err == bufio.ErrBufferFull:
+		case errors.Is(err, bufio.ErrBufferFull):
 			return nil, badBackup(n, "is longer than %d bytes", maxBackupLine)
 		case err != nil:
 			return nil, fmt.Errorf("read the key backup: %w", err)
@@ -117,7 +118,7 @@ func parseBackup(r io.Reader) (*backup, error) {
 			if line != (backupLine{End: line.End}) {
 				return nil, badBackup(n, "has more than the end")
 			}
-			if _, err := lines.ReadByte(); err != io.EOF {
+			if _, err := lines.ReadByte(); !errors.Is(err, io.EOF) {
 				return nil, badBackup(n+1, "follows its end")
 			}
 			return b, b.end(n, line.End)

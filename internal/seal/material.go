@@ -106,9 +106,10 @@ func (m *material) index(version uint32) int {
 
 // add appends a version, and leaves no copy behind where there was no room.
 func (m *material) add(v materialKey) {
-	longer := append(make([]materialKey, 0, len(m.versions)+1), m.versions...)
+	longer := make([]materialKey, len(m.versions)+1)
+	longer[copy(longer, m.versions)] = v
 	clear(m.versions)
-	m.versions = append(longer, v)
+	m.versions = longer
 }
 
 func (m *material) remove(i int) {

@@ -79,9 +79,9 @@ func TestPassphraseKeeper(t *testing.T) {
 	if _, err := again.Unwrap(t.Context(), wrapped, []byte("there")); !errors.Is(err, seal.ErrNotWrapped) {
 		t.Errorf("elsewhere: %v", err)
 	}
-	// The salt is left alone: each other one would take a derivation.
+	// Of the salt one byte will do: each takes a derivation.
 	for i := range wrapped {
-		if i >= 10 && i < 42 && i != 10 {
+		if i > 10 && i < 42 {
 			continue
 		}
 		if unwraps(t, again, alter(wrapped, i)) || unwraps(t, again, wrapped[:i]) {
@@ -128,9 +128,9 @@ func TestManySalts(t *testing.T) {
 		all = append(all, mustWrap(t, newPassphraseKeeper(t, goodPassphrase)))
 	}
 	k := newPassphraseKeeper(t, goodPassphrase)
-	for range 2 {
-		for i, wrapped := range all {
-			if !unwraps(t, k, wrapped) || !unwraps(t, k, wrapped) {
+	for _, order := range [][]int{{0, 1, 2, 3, 4, 5}, {5, 5, 3, 4, 0, 0}} {
+		for _, i := range order {
+			if !unwraps(t, k, all[i]) {
 				t.Errorf("salt %d does not unwrap", i)
 			}
 		}

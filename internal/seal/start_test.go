@@ -83,15 +83,14 @@ func TestKeepersAtTheStart(t *testing.T) {
 // A version that is retired and yet wraps something counts: another process may
 // have been late.
 func TestARetiredMasterThatWrapsIsNeeded(t *testing.T) {
-	w, k := founded(t, seal.Options{})
+	w, _ := founded(t, seal.Options{})
 	row, err := w.keys.TenantKey(t.Context(), tenantA)
 	if err != nil {
 		t.Fatal(err)
 	}
 	old := w.keeper
 	w.read, w.keeper = []seal.Keeper{old}, &keeper{Keeper: newFileKeeper(t)}
-	k = w.start(t, seal.Options{})
-	rewrapAll(t, k)
+	rewrapAll(t, w.start(t, seal.Options{}))
 	wrapped := row.Wrapped
 	if row, err = w.keys.TenantKey(t.Context(), tenantA); err != nil {
 		t.Fatal(err)
