@@ -17,9 +17,10 @@ import (
 const (
 	minCharacters = 16
 	minKinds      = 3
-	minKeyBits    = 128  // of what looks drawn
+	minKeyBits    = 120  // of what looks drawn: one of 128 may lack a kind of character by chance, and then seems to hold less
 	minGuessBits  = 64   // of a password
-	minSurprise   = 0.7  // share of a key's bits that no pattern explains; chance finds words in any text
+	minSurprise   = 0.7  // share of a key's characters that do not follow from those before
+	minUnknown    = 0.5  // share of a key's bits that no word, date or walk explains; chance writes such into any text
 	window        = 64   // characters that patterns are looked for in; the cost of that grows with the cube
 	maxCandidates = 3    // parts that are looked at for being a key
 	minNew        = 0.5  // share of a password's characters that do not follow from those before
@@ -30,7 +31,7 @@ const (
 func (j judge) hasKey(text string) bool {
 	var candidates []string
 	for part := range strings.FieldsFuncSeq(text, func(c rune) bool { return !inKey(c) }) {
-		if part = strings.Trim(part, "=-_~/"); capacity(part) >= minKeyBits {
+		if part = strings.Trim(part, "="); capacity(part) >= minKeyBits {
 			candidates = append(candidates, part)
 		}
 	}
@@ -97,7 +98,7 @@ func (j judge) windowDrawn(text string) bool {
 	}
 	result := j.guess(text)
 	full := float64(len(text)) * math.Log2(cardinality(text))
-	return result.Entropy >= minSurprise*full
+	return result.Entropy >= minUnknown*full
 }
 
 // surprise is the share of characters that are new, 0 when too few are different.

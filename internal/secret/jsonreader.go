@@ -89,6 +89,10 @@ func (s *jsonReader) str() string {
 		return ""
 	}
 	start := s.pos
+	if start+1 < len(s.text) && s.text[start+1] == '"' && s.text[start] != '\\' && s.text[start] != '"' {
+		s.pos += 2 // most names have one letter
+		return s.text[start : start+1]
+	}
 	length := strings.IndexByte(s.text[start:], '"')
 	if length < 0 {
 		s.bad = true
