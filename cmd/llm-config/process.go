@@ -20,13 +20,16 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/llm-devops/llm-config-manager/api"
+	"github.com/llm-devops/llm-config-manager/internal/harden"
 	"github.com/llm-devops/llm-config-manager/internal/httpapi"
 	"github.com/llm-devops/llm-config-manager/internal/seal"
+	"github.com/llm-devops/llm-config-manager/internal/seal/keepers"
 	"github.com/llm-devops/llm-config-manager/internal/service"
 	"github.com/llm-devops/llm-config-manager/internal/settings"
 	"github.com/llm-devops/llm-config-manager/internal/store"
 	"github.com/llm-devops/llm-config-manager/internal/store/sqlite"
 	"github.com/llm-devops/llm-config-manager/internal/telemetry"
+	"github.com/llm-devops/llm-config-manager/internal/webhook"
 )
 
 // process is the server as a process: here, and only here, its parts are put
@@ -48,6 +51,7 @@ type process struct {
 	service *service.Service
 	api     *httpapi.Server
 	cert    certificate
+	metrics *telemetry.Metrics // nil where nothing is served
 }
 
 // run serves until a signal or an error ends it, and then leaves in order:
@@ -60,6 +64,8 @@ func (p *process) run(ctx context.Context) (err error) {
 	if err := p.configure(*s); err != nil {
 		return err
 	}
+	p.logger.Info("process hardened", "state", harden.Process().String()) // before there is a key in memory
+	p.metrics = telemetry.NewMetrics(time.Now)
 	if err := p.open(ctx); err != nil {
 		return errors.Join(err, p.close())
 	}
@@ -99,18 +105,22 @@ func (p *process) open(ctx context.Context) (err error) {
 		return err
 	}
 	p.keys = keys
-	keeper, err := openKeeper(s)
+	opened, err := openKeepers(ctx, s)
 	if err != nil {
 		return err
 	}
-	keyring, err := seal.OpenKeyring(ctx, seal.Keepers{Write: keeper}, p.keys, p.data, seal.Options{})
+	keyring, err := seal.OpenKeyring(ctx, opened, p.keys, p.data, seal.Options{})
 	if err != nil {
 		return err
 	}
-	p.service = service.New(service.Options{Store: p.data, Keyring: keyring, Limits: func() service.Limits {
-		s := p.live.Get()
-		return service.Limits{Document: int(s.MaxDocument), Watchers: s.MaxWatchers, Waiters: s.MaxWaiters}
-	}})
+	p.service = service.New(service.Options{
+		Store: p.data, Keyring: keyring, Metrics: p.metrics,
+		Webhooks: webhook.New(webhook.Options{Allowed: func() []string { return p.live.Get().WebhookHosts }}),
+		Limits: func() service.Limits {
+			s := p.live.Get()
+			return service.Limits{Document: int(s.MaxDocument), Watchers: s.MaxWatchers, Waiters: s.MaxWaiters}
+		},
+	})
 	return nil
 }
 
@@ -128,14 +138,27 @@ func (p *process) newAPI() *httpapi.Server {
 	})
 }
 
-// openKeeper opens the master key; a development server makes its own.
-func openKeeper(s settings.Settings) (seal.Keeper, error) {
-	if _, err := os.Stat(s.MasterKey()); s.Dev && errors.Is(err, os.ErrNotExist) {
-		if err := seal.CreateFileKey(s.MasterKey()); err != nil {
-			return nil, err
+// openKeepers opens the keeper of the master key and those that only read; a
+// development server makes its own key.
+func openKeepers(ctx context.Context, s settings.Settings) (opened seal.Keepers, err error) {
+	if file := s.KeyFile(); s.Dev && file != "" {
+		if _, err := os.Stat(file); errors.Is(err, os.ErrNotExist) {
+			if err := seal.CreateFileKey(file); err != nil {
+				return opened, err
+			}
 		}
 	}
-	return seal.OpenFileKeeper(s.MasterKey())
+	if opened.Write, err = keepers.Open(ctx, s.Keeper()); err != nil {
+		return opened, err
+	}
+	for i, url := range s.PreviousMasterKeys {
+		keeper, err := keepers.Open(ctx, url)
+		if err != nil {
+			return opened, fmt.Errorf("previous-master-keys, entry %d: %w", i+1, err)
+		}
+		opened.Read = append(opened.Read, keeper)
+	}
+	return opened, nil
 }
 
 func (p *process) close() error {
@@ -159,7 +182,11 @@ type endpoint struct {
 func (p *process) serve(ctx context.Context) error {
 	s := p.live.Get().WithDefaults()
 	p.api = p.newAPI()
-	main, err := p.listen(ctx, "--listen", s.Listen, p.onlyTrusted(p.api), s.TLS())
+	background, err := p.background()
+	if err != nil {
+		return err
+	}
+	main, err := p.listen(ctx, "--listen", s.Listen, p.metrics.Requests(patterns(p.api), p.onlyTrusted(p.api)), s.TLS())
 	if err != nil {
 		return err
 	}
@@ -183,7 +210,11 @@ func (p *process) serve(ctx context.Context) error {
 		work.Go(func() error { return ended(e.Serve(e.listener)) })
 	}
 	work.Go(func() error { return p.reloads(ctx) })
-	work.Go(func() error { return p.housekeeping(ctx) })
+	work.Go(func() error { return p.counts(ctx) })
+	work.Go(func() error {
+		background.Run(ctx)
+		return nil
+	})
 	work.Go(func() error {
 		<-ctx.Done()
 		return p.shutdown(endpoints)
@@ -244,6 +275,7 @@ func (p *process) adminRoutes() http.Handler {
 	for _, route := range []string{api.RouteLive, api.RouteReady, api.RouteStartup} {
 		mux.Handle("GET "+route, p.api)
 	}
+	mux.Handle("GET /metrics", p.metrics.Handler())
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
@@ -330,25 +362,23 @@ func (p *process) reload() {
 	}
 }
 
-// housekeeping puts counts on record and forgets what expired, every minute and
-// at the end.
-func (p *process) housekeeping(ctx context.Context) error {
+// counts puts on record what this instance only counts, every minute and at the end.
+func (p *process) counts(ctx context.Context) error {
 	minute := time.NewTicker(time.Minute)
 	defer minute.Stop()
 	for {
 		select {
 		case <-minute.C:
-			p.tidy(ctx)
+			p.flush(ctx)
 		case <-ctx.Done():
 			return nil
 		}
 	}
 }
 
-func (p *process) tidy(ctx context.Context) {
-	err := errors.Join(p.service.FlushCounts(ctx), p.data.ForgetIdempotent(ctx, time.Now()))
-	if err != nil {
-		p.logger.Error("housekeeping failed", "error", err.Error())
+func (p *process) flush(ctx context.Context) {
+	if err := p.service.FlushCounts(ctx); err != nil {
+		p.logger.Error("counts were not put on record", "error", err.Error())
 	}
 }
 
@@ -366,6 +396,6 @@ func (p *process) shutdown(endpoints []endpoint) error {
 		}
 	}
 	p.service.EndWatches()
-	p.tidy(ctx)
+	p.flush(ctx)
 	return errors.Join(errs...)
 }

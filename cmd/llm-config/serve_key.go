@@ -126,11 +126,10 @@ func backUpKeys(ctx context.Context, s settings.Settings, w io.Writer) (report s
 
 // withKeys opens the keepers and the key store for some work.
 func withKeys(ctx context.Context, s settings.Settings, work func(seal.Keepers, store.Keys) error) (err error) {
-	keeper, err := openKeeper(s)
+	keepers, err := openKeepers(ctx, s)
 	if err != nil {
 		return err
 	}
-	keepers := seal.Keepers{Write: keeper}
 	keys, err := sqlite.OpenKeys(ctx, s.Data)
 	if err != nil {
 		return err
