@@ -289,7 +289,7 @@ func (s *Service) sealLayers(ctx context.Context, plan *plan) ([]store.LayerWrit
 	for _, e := range plan.edits {
 		w := store.LayerWrite{Environment: e.at.environment, Path: e.at.path, Version: e.version, State: store.Deleted}
 		w.AddEdges, w.DropEdges = newcomers(e.before.targets, e.after.targets), newcomers(e.after.targets, e.before.targets)
-		w.AddSecrets, w.DropSecrets = newcomers(e.before.secrets, e.after.secrets), newcomers(e.after.secrets, e.before.secrets)
+		w.AddSecrets, w.DropSecrets = e.after.secrets, newcomers(e.after.secrets, e.before.secrets)
 		if !e.deletes() {
 			var err error
 			w.State = store.Live

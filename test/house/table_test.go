@@ -32,7 +32,7 @@ var allowed = map[string][]string{
 	"internal/access":       storage,
 	"internal/cache":        storage,
 	"internal/watch":        storage,
-	"internal/service":      ground,
+	"internal/service":      join(ground, "internal/webhook"),
 	"internal/httpapi":      join(ground, "internal/service", "api"),
 
 	"api":    {},
