@@ -315,7 +315,7 @@ func TestRestoreSurvivesACrashAnywhere(t *testing.T) {
 func TestBackupOfManyTenants(t *testing.T) {
 	w := newWorld(t)
 	w.start(t, seal.Options{})
-	const tenants = 1203
+	const tenants = 603
 	for i := range tenants {
 		id := config.TenantID{1, byte(i >> 8), byte(i)}
 		if i%3 == 0 {
@@ -330,5 +330,5 @@ func TestBackupOfManyTenants(t *testing.T) {
 		}
 	}
 	text := w.backup(t)
-	w.withNewKeys(t).wantRestored(t, text, [5]int{1, 803, 0, 0, 401})
+	w.withNewKeys(t).wantRestored(t, text, [5]int{1, 403, 0, 0, 201})
 }
