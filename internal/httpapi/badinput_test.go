@@ -1,6 +1,7 @@
 package httpapi_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -224,13 +225,121 @@ var badElsewhere = []bad{
 	{name: "a long idempotency key", method: "POST", path: "/changes", body: `{"edits":[{"op":"delete","environment":"base","path":"p"}]}`, headers: []string{api.HeaderIdempotent, strings.Repeat("x", 256)}, code: api.CodeBadRequest, pointer: api.HeaderIdempotent},
 }
 
+const aSecret = "/environments/base/secrets/p"
+
+// badSecrets are refusals of what concerns secrets, keys and tokens.
+var badSecrets = []bad{
+	{name: "no body of a secret", method: "PUT", path: aSecret, body: "", code: api.CodeBadRequest},
+	{name: "an array as a secret", method: "PUT", path: aSecret, body: "[]", code: api.CodeBadRequest},
+	{name: "null as a secret", method: "PUT", path: aSecret, body: "null", code: api.CodeBadRequest},
+	{name: "a secret of nothing", method: "PUT", path: aSecret, body: `{"fields":{}}`, code: api.CodeBadRequest, pointer: "/fields"},
+	{name: "null as fields", method: "PUT", path: aSecret, body: `{"fields":null}`, code: api.CodeBadRequest, pointer: "/fields"},
+	{name: "an array of fields", method: "PUT", path: aSecret, body: `{"fields":["x"]}`, code: api.CodeBadRequest, pointer: "/fields"},
+	{name: "null as a field", method: "PUT", path: aSecret, body: `{"fields":{"value":null}}`, code: api.CodeBadRequest, pointer: "/fields/value"},
+	{name: "a field twice", method: "PUT", path: aSecret, body: `{"fields":{"value":"x","value":"y"}}`, code: api.CodeBadRequest, pointer: "/fields"},
+	{name: "a bad name of a field", method: "PUT", path: aSecret, body: `{"fields":{"a/b":"x"}}`, code: api.CodeBadRequest, pointer: "/fields"},
+	{name: "a long name of a field", method: "PUT", path: aSecret, body: `{"fields":{"` + strings.Repeat("a", 65) + `":"x"}}`, code: api.CodeBadRequest, pointer: "/fields"},
+	{name: "too many fields", method: "PUT", path: aSecret, body: `{"fields":` + manyKeys(65) + `}`, code: api.CodeTooLarge, pointer: "/fields", limit: 64, actual: 65},
+	{name: "a field too deep", method: "PUT", path: aSecret, body: `{"fields":{"value":` + nested(17) + `}}`, code: api.CodeTooLarge, pointer: "/fields/value", limit: 16, actual: 17},
+	{name: "too large a secret", method: "PUT", path: aSecret, body: `{"fields":{"value":"` + strings.Repeat("x", 64<<10) + `"}}`, code: api.CodeTooLarge, pointer: "/fields", limit: 64 << 10},
+	{name: "over the bound of a secret's body", method: "PUT", path: aSecret, body: `{"fields":{"value":"` + strings.Repeat("x", 1<<20) + `"}}`, code: api.CodeTooLarge, limit: 1 << 20, actual: 1<<20 + 23},
+	{name: "base64 that is none", method: "PUT", path: aSecret, body: `{"fields":{"value":"x"},"base64":["value"]}`, code: api.CodeBadRequest, pointer: "/fields/value"},
+	{name: "base64 of no field", method: "PUT", path: aSecret, body: `{"fields":{"value":"x"},"base64":["other"]}`, code: api.CodeBadRequest, pointer: "/base64"},
+	{name: "a weak value", method: "PUT", path: aSecret, body: `{"fields":{"value":"password1"}}`, code: api.CodeWeakSecret, pointer: "/fields/value"},
+	{name: "a value and a generator", method: "PUT", path: aSecret, body: `{"fields":{"value":"` + strong + `"},"generate":{"kind":"hex"}}`, code: api.CodeBadRequest, pointer: "/generate"},
+	{name: "no such generator", method: "PUT", path: aSecret, body: `{"generate":{"kind":"dice"}}`, code: api.CodeBadRequest, pointer: "/generate/kind"},
+	{name: "too short a generator", method: "PUT", path: aSecret, body: `{"generate":{"kind":"password","length":4}}`, code: api.CodeBadRequest},
+	{name: "an unknown member of a secret", method: "PUT", path: aSecret, body: `{"value":"x"}`, code: api.CodeBadRequest, pointer: "/value"},
+	{name: "a member of a secret twice", method: "PUT", path: aSecret, body: `{"stage":true,"st\u0061ge":false}`, code: api.CodeBadRequest, pointer: "/stage"},
+	{name: "a member of a secret in other letters", method: "PUT", path: aSecret, body: `{"generate":{"kind":"hex","Kind":"uuid"}}`, code: api.CodeBadRequest, pointer: "/generate/Kind"},
+	{name: "a member of a generator twice", method: "PUT", path: aSecret, body: `{"generate":{"kind":"hex","kind":"uuid"}}`, code: api.CodeBadRequest, pointer: "/generate"},
+	{name: "a time that is none", method: "PUT", path: aSecret, body: `{"generate":{"kind":"hex"},"expires_at":"tomorrow"}`, code: api.CodeBadRequest, pointer: "/expires_at"},
+	{name: "a time that is past", method: "PUT", path: aSecret, body: `{"generate":{"kind":"hex"},"expires_at":"2001-01-01T00:00:00Z"}`, code: api.CodeBadRequest, pointer: "/expires_at"},
+	{name: "a negative grace", method: "PUT", path: aSecret, body: `{"generate":{"kind":"hex"},"grace_seconds":-1}`, code: api.CodeBadRequest, pointer: "/grace_seconds"},
+	{name: "a grace that overflows", method: "PUT", path: aSecret, body: `{"generate":{"kind":"hex"},"grace_seconds":9000000000000000}`, code: api.CodeTooLarge, pointer: "/grace_seconds", limit: 90 * 24 * 3600},
+	{name: "a grace of a fraction", method: "PUT", path: aSecret, body: `{"generate":{"kind":"hex"},"grace_seconds":1.5}`, code: api.CodeBadRequest, pointer: "/grace_seconds"},
+	{name: "a version of nothing", method: "PUT", path: aSecret, body: `{"description":"x","stage":true}`, code: api.CodeBadRequest, pointer: "/fields"},
+	{name: "a stale if_version of a secret", method: "PUT", path: aSecret, body: `{"generate":{"kind":"hex"},"if_version":7}`, code: api.CodePreconditionFailed, pointer: "/if_version"},
+	{name: "a long description", method: "PUT", path: aSecret, body: `{"generate":{"kind":"hex"},"description":"` + strings.Repeat("x", 1025) + `"}`, code: api.CodeTooLarge, limit: 1024, actual: 1025},
+	{name: "a webhook without a path", method: "PUT", path: aSecret, body: `{"generate":{"kind":"hex"},"rotation":{"webhook":{"url":"https://example.com","signing":"../x"}}}`, code: api.CodeInvalidPath, pointer: "/rotation/webhook/signing"},
+	{name: "too frequent a rotation", method: "PUT", path: aSecret, body: `{"generate":{"kind":"hex"},"rotation":{"every_seconds":60,"generator":{"kind":"hex"}}}`, code: api.CodeBadRequest},
+	{name: "a parameter of a secret's write", method: "PUT", path: aSecret + "?reveal=true", body: `{"generate":{"kind":"hex"}}`, code: api.CodeBadRequest, pointer: "reveal"},
+	{name: "a secret as text", method: "PUT", path: aSecret, body: "x", headers: []string{"Content-Type", "text/plain"}, code: api.CodeUnsupportedMediaType, pointer: "Content-Type"},
+	{name: "a secret as a merge patch", method: "PATCH", path: aSecret, body: "{}", headers: []string{"Content-Type", api.TypeMergePatch}, code: api.CodeUnsupportedMediaType, pointer: "Content-Type"},
+	{name: "a value in a patch", method: "PATCH", path: aSecret, body: `{"fields":{"value":"x"}}`, code: api.CodeBadRequest, pointer: "/fields"},
+	{name: "a YAML bomb as a secret", method: "PUT", path: aSecret, body: yamlBomb, headers: asYAML, code: api.CodeTooLarge, limit: 1 << 18, actual: 1<<18 + 1},
+	{name: "a secret's ETag for a layer", method: "PUT", path: "/environments/base/layers/p", body: "{}", headers: []string{"If-Match", `"r1"`}, code: api.CodeWrongETag, pointer: "If-Match"},
+	{name: "a layer's ETag for a secret", method: "PUT", path: aSecret, body: "{}", headers: []string{"If-Match", `"v1"`}, code: api.CodeWrongETag, pointer: "If-Match"},
+	{name: "force of a patch", method: "PATCH", path: aSecret + "?force=true", body: "{}", code: api.CodeBadRequest, pointer: "force"},
+	{name: "force maybe", method: "DELETE", path: aSecret + "?force=maybe", code: api.CodeBadRequest, pointer: "force"},
+	{name: "a secret that is referred to", method: "DELETE", path: aSecret, code: api.CodeReferenced},
+	{name: "no secret to delete", method: "DELETE", path: "/environments/production/secrets/p", code: api.CodeNotFound},
+
+	{name: "a version without reveal", method: "GET", path: aSecret + "?version=1", code: api.CodeBadRequest, pointer: "version"},
+	{name: "a field without reveal", method: "GET", path: aSecret + "?field=value", code: api.CodeBadRequest, pointer: "field"},
+	{name: "min_revision without reveal", method: "GET", path: aSecret + "?min_revision=1", code: api.CodeBadRequest, pointer: "min_revision"},
+	{name: "a field when nothing is to be revealed", method: "GET", path: aSecret + "?field=value&reveal=false", code: api.CodeBadRequest, pointer: "field"},
+	{name: "reveal maybe", method: "GET", path: aSecret + "?reveal=maybe", code: api.CodeBadRequest, pointer: "reveal"},
+	{name: "reveal twice", method: "GET", path: aSecret + "?reveal=true&reveal=false", code: api.CodeBadRequest, pointer: "reveal"},
+	{name: "values of what was deleted", method: "GET", path: aSecret + "?reveal=true&deleted=true", code: api.CodeBadRequest, pointer: "deleted"},
+	{name: "version 0 of a secret", method: "GET", path: aSecret + "?reveal=true&version=0", code: api.CodeBadRequest, pointer: "version"},
+	{name: "no such version of a secret", method: "GET", path: aSecret + "?reveal=true&version=9", code: api.CodeNotFound, pointer: "version"},
+	{name: "no such field", method: "GET", path: aSecret + "?reveal=true&field=other", code: api.CodeNotFound, pointer: "field"},
+	{name: "a field that is no name", method: "GET", path: aSecret + "?reveal=true&field=%2e%2e", code: api.CodeBadRequest, pointer: "field"},
+	{name: "values of the future", method: "GET", path: aSecret + "?reveal=true&min_revision=999", code: api.CodeRevisionInFuture, pointer: "min_revision"},
+	{name: "values of the past", method: "GET", path: aSecret + "?reveal=true&at=1", code: api.CodeBadRequest, pointer: "at"},
+	{name: "values if they changed", method: "GET", path: aSecret + "?reveal=true", headers: []string{"If-None-Match", `"r1"`}, code: api.CodeBadRequest, pointer: "If-None-Match"},
+	{name: "values if there are none", method: "GET", path: aSecret + "?reveal=true", headers: []string{"If-None-Match", "*"}, code: api.CodeBadRequest, pointer: "If-None-Match"},
+	{name: "values in no format", method: "GET", path: aSecret + "?reveal=true&format=xml", code: api.CodeBadRequest, pointer: "format"},
+	{name: "a revealed document of the past", method: "GET", path: "/environments/base/configs/p?reveal=true&at=1", code: api.CodeBadRequest, pointer: "at"},
+	{name: "a revealed document of now", method: "GET", path: "/environments/base/configs/p?reveal=true&at=", code: api.CodeBadRequest, pointer: "at"},
+	{name: "a revealed explanation", method: "GET", path: "/environments/base/configs/p?reveal=true&explain=true", code: api.CodeBadRequest, pointer: "explain"},
+	{name: "a revealed document if it changed", method: "GET", path: "/environments/base/configs/p?reveal=true", headers: []string{"If-None-Match", `"x"`}, code: api.CodeBadRequest, pointer: "If-None-Match"},
+	{name: "a revealed layer", method: "GET", path: "/environments/base/layers/p?reveal=true", code: api.CodeBadRequest, pointer: "reveal"},
+	{name: "a revealed list", method: "GET", path: "/environments/base/secrets?reveal=true", code: api.CodeBadRequest, pointer: "reveal"},
+	{name: "a revealed history", method: "GET", path: "/environments/base/secret-history/p?reveal=true", code: api.CodeBadRequest, pointer: "reveal"},
+	{name: "a revealed bundle of the past", method: "GET", path: "/environments/base/bundle?reveal=true&at=1", code: api.CodeBadRequest, pointer: "at"},
+	{name: "an explained bundle", method: "GET", path: "/environments/base/bundle?explain=true", code: api.CodeBadRequest, pointer: "explain"},
+	{name: "a revealed watch", method: "GET", path: "/environments/base/watch?reveal=true", code: api.CodeBadRequest, pointer: "reveal"},
+	{name: "a watch that is not to reveal", method: "GET", path: "/environments/base/watch?reveal=false", code: api.CodeBadRequest, pointer: "reveal"},
+
+	{name: "a label without a name", method: "GET", path: "/environments/base/secrets?label==x", code: api.CodeBadRequest, pointer: "label"},
+	{name: "a label twice", method: "GET", path: "/environments/base/secrets?label=a=1&label=a=2", code: api.CodeBadRequest, pointer: "label"},
+	{name: "too many labels", method: "GET", path: "/environments/base/secrets?" + strings.Repeat("label=a&", 32) + "label=a", code: api.CodeTooLarge, pointer: "label", limit: 32, actual: 33},
+	{name: "a bad prefix of secrets", method: "GET", path: "/environments/base/secrets?prefix=../a", code: api.CodeInvalidPath, pointer: "prefix"},
+	{name: "a comparison of nothing", method: "GET", path: "/environments/base/secret-diff/p", code: api.CodeBadRequest, pointer: "from"},
+	{name: "a comparison of version 0", method: "GET", path: "/environments/base/secret-diff/p?from=0", code: api.CodeBadRequest, pointer: "from"},
+	{name: "a comparison of version 01", method: "GET", path: "/environments/base/secret-diff/p?from=1&to=01", code: api.CodeBadRequest, pointer: "to"},
+	{name: "a comparison with no version", method: "GET", path: "/environments/base/secret-diff/p?from=1&to=9", code: api.CodeNotFound},
+	{name: "an activation of nothing", method: "POST", path: "/environments/base/secret-activate/p", code: api.CodeNotFound, pointer: "/version"},
+	{name: "an activation with two graces", method: "POST", path: "/environments/base/secret-activate/p", body: `{"version":1,"now":true,"grace_seconds":5}`, code: api.CodeBadRequest, pointer: "/grace_seconds"},
+	{name: "a precondition of a step", method: "POST", path: "/environments/base/secret-revoke/p", body: `{"version":1}`, headers: []string{"If-Match", `"r1"`}, code: api.CodeBadRequest, pointer: "If-Match"},
+	{name: "a revocation of nothing", method: "POST", path: "/environments/base/secret-revoke/p", code: api.CodeNotFound, pointer: "/version"},
+	{name: "a rotation without a generator", method: "POST", path: "/environments/base/secret-rotate/p", code: api.CodeBadRequest},
+	{name: "an undeletion of what is there", method: "POST", path: "/environments/base/secret-undelete/none", code: api.CodeNotFound},
+	{name: "a destruction of nothing", method: "POST", path: "/environments/base/secret-destroy/p", body: `{}`, code: api.CodeBadRequest, pointer: "/versions"},
+	{name: "a destruction of what is in use", method: "POST", path: "/environments/base/secret-destroy/p", body: `{"versions":[1]}`, code: api.CodeInUse},
+	{name: "a destruction of all that is in use", method: "POST", path: "/environments/base/secret-destroy/p", body: `{"all":true}`, code: api.CodeInUse, pointer: "/all"},
+
+	{name: "an ack of nobody", method: "POST", path: "/environments/base/acks", body: `{"client":"","revision":1}`, code: api.CodeBadRequest, pointer: "/client"},
+	{name: "an ack of the future", method: "POST", path: "/environments/base/acks", body: `{"client":"x","revision":999}`, code: api.CodeRevisionInFuture, pointer: "/revision"},
+	{name: "an ack of a bad path", method: "POST", path: "/environments/base/acks", body: `{"client":"x","revision":1,"secrets":{"../p":1}}`, code: api.CodeInvalidPath, pointer: "/secrets"},
+	{name: "an ack of what was not given", method: "POST", path: "/environments/base/acks", body: `{"client":"x","revision":1,"secrets":{"p":7}}`, code: api.CodeBadRequest, pointer: "/secrets/p"},
+	{name: "a retirement of version 0", method: "POST", path: "/keys/retire", body: `{"version":0}`, code: api.CodeBadRequest, pointer: "/version"},
+	{name: "a retirement of a huge version", method: "POST", path: "/keys/retire", body: `{"version":4294967296}`, code: api.CodeBadRequest},
+	{name: "a successor of no token", method: "POST", path: "/tokens/none/rotate", body: `{}`, code: api.CodeNotFound},
+	{name: "a successor for ever", method: "POST", path: "/tokens/none/rotate", body: `{"ttl_seconds":0}`, code: api.CodeBadRequest, pointer: "/ttl_seconds"},
+}
+
 // Bad input is refused by a clear problem document, and changes nothing.
 func TestBadInput(t *testing.T) {
 	n := newWorld(t).newTenant(t)
 	n.put(t, "base", "p", `{"x":1}`)
 	n.put(t, "base", "r", `{"b":"${config:p}"}`)
+	n.setSecret(t, "base", "p", strong)
+	n.put(t, "base", "s", `{"x":"${secret:p}"}`)
 	before := n.state(t)
-	cases := badElsewhere
+	cases := slices.Concat(badElsewhere, badSecrets)
 	for _, c := range badDocuments {
 		c.method, c.path = "PUT", "/environments/base/layers/p"
 		cases = append(cases, c)

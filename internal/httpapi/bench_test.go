@@ -37,3 +37,26 @@ func BenchmarkReadConfig(b *testing.B) {
 		b.Error("it was not answered")
 	}
 }
+
+// BenchmarkRevealSecret measures the read of a secret's value with its durable
+// record of access; how many share one write to disk depends on -cpu.
+func BenchmarkRevealSecret(b *testing.B) {
+	w := newWorld(b, func(o *httpapi.Options) { o.Logger = telemetry.NewLogger(io.Discard, slog.LevelInfo, telemetry.JSON) })
+	t := w.newTenant(b)
+	t.setSecret(b, "base", "providers/openai", strong)
+	target := t.path(api.RouteSecret, "production", "providers/openai") + "?reveal=true"
+	b.ReportAllocs()
+	b.SetParallelism(32) // readers for each processor
+	b.RunParallel(func(pb *testing.PB) {
+		r := httptest.NewRequestWithContext(b.Context(), http.MethodGet, target, http.NoBody)
+		r.Header.Set("Authorization", "Bearer "+t.token)
+		out := &discard{http.Header{}}
+		for pb.Next() {
+			clear(out.header)
+			w.server.ServeHTTP(out, r)
+		}
+		if out.header.Get("Cache-Control") != "no-store" || out.header.Get("Content-Type") != api.TypeJSON {
+			b.Error("it was not answered")
+		}
+	})
+}
