@@ -35,7 +35,7 @@ func startVault(t *testing.T) *vault {
 	if _, err := os.Stat(path); err != nil {
 		missing(t, "the Vault server for tests is not built; run `make vaultd`")
 	}
-	process := exec.Command(path) //nolint:noctx // a program of this project, ended below by its process
+	process := exec.Command(path)
 	process.Stderr = os.Stderr
 	process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := process.StdoutPipe()
