@@ -188,17 +188,18 @@ func nameless(err error) error {
 
 // namesOnly cuts a pointer before the first name that may be no name.
 func namesOnly(pointer string) string {
-	kept := ""
-	for token := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
+	begin := 0 // a parameter's name has no slash before it
+	if strings.HasPrefix(pointer, "/") {
+		begin = 1
+	}
+	end := begin
+	for token := range strings.SplitSeq(pointer[begin:], "/") {
 		if _, err := strconv.ParseUint(token, 10, 16); err != nil && plain(token) == "" {
 			break
 		}
-		kept += "/" + token
+		end += len(token) + 1
 	}
-	if !strings.HasPrefix(pointer, "/") { // a parameter, or a header: those that have no plain name are known
-		return strings.TrimPrefix(kept, "/")
-	}
-	return kept
+	return pointer[:max(end-1, 0)]
 }
 
 // place turns huma's query.limit and body.edits[0].op into limit and /edits/0/op.

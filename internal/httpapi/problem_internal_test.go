@@ -95,3 +95,15 @@ func TestAServerNeedsItsParts(t *testing.T) {
 	}()
 	New(Options{})
 }
+
+func TestNamesOnly(t *testing.T) {
+	for pointer, want := range map[string]string{
+		"": "", "/": "", "limit": "limit", "Dry_Run": "Dry_Run", "sk-live-1": "", "/fields": "/fields", "/edits/0/op": "/edits/0/op",
+		"/generate/sk-live-1/x": "/generate", "/sk1": "", "/a//b": "/a", "/a~1b": "", "/rotation/webhook/url": "/rotation/webhook/url",
+		"/" + strings.Repeat("a", 33): "", "/123456": "",
+	} {
+		if got := namesOnly(pointer); got != want {
+			t.Errorf("%q: %q, want %q", pointer, got, want)
+		}
+	}
+}

@@ -101,7 +101,8 @@ func appendRevealed(r service.Revealed) *lent {
 	if r.Previous != nil {
 		b = append(appendRevealedVersion(append(b, `,"previous":{`...), *r.Previous, previous), '}')
 	}
-	text.bytes = append(b, "}\n"...)
+	b = append(b, "}\n"...)
+	text.bytes = b
 	return text
 }
 
