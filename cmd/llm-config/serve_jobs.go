@@ -15,8 +15,8 @@ import (
 
 // How often what runs by itself is run, on one instance at a time.
 const (
-	settleEvery = 5 * time.Second  // secrets whose time has come
-	rewrapEvery = 30 * time.Second // keys that an older one still wraps
+	settleEvery = 5 * time.Second // secrets whose time has come
+	rewrapEvery = 5 * time.Second // keys that an older one still wraps
 	tidyEvery   = time.Minute
 )
 

@@ -16,9 +16,14 @@ import (
 
 // How RewrapKeys goes about its work.
 const (
-	rewrapBatch = 500              // keys in one transaction
-	sweepEvery  = 10 * time.Minute // how often every tenant is looked at, for what other instances began
-	sweepPage   = 200
+	rewrapBatch = 500 // keys in one transaction
+
+	// rewrapAtOnce batches are wrapped before a rotation is answered, so that a
+	// small tenant's is done by then.
+	rewrapAtOnce = 4
+
+	sweepEvery = 10 * time.Minute // how often every tenant is looked at, for what other instances began
+	sweepPage  = 200
 )
 
 // TenantKeys answers the versions of a tenant's key, their age and use.
@@ -49,6 +54,11 @@ func (s *Service) RotateTenantKey(ctx context.Context, who Caller, tenant, messa
 				return KeyResult{}, err
 			}
 			s.rewraps.add(state.tenant.ID)
+			for range rewrapAtOnce {
+				if _, left, err := s.keyring.RewrapData(ctx, state.tenant.ID, rewrapBatch); err != nil || left == 0 {
+					break // what fails now is tried again with the rest
+				}
+			}
 			return s.keyResult(ctx, state.tenant.ID, version)
 		})
 	})

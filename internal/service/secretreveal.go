@@ -38,7 +38,7 @@ func (s *Service) RevealConfig(ctx context.Context, who Caller, tenant, environm
 	if revealed.document, err = r.document(ctx, read.Document.Document, maxRevealed); err != nil {
 		return RevealedDocument{}, err
 	}
-	revealed.Secrets = r.used
+	revealed.Secrets, revealed.Revision = r.used, max(revealed.Revision, r.revision)
 	if len(r.used) > 0 {
 		err = s.recordAccess(ctx, who, state, environment, r.used)
 	}
@@ -57,6 +57,7 @@ type revealing struct {
 	environment string
 	opened      map[config.Path]secret.Fields
 	used        []UsedSecret
+	revision    config.Revision // the newest of their records
 }
 
 func (s *Service) revealing(who Caller, state *tenantState, environment string) *revealing {
@@ -134,6 +135,7 @@ func (r *revealing) find(ctx context.Context, path config.Path) (secret.Fields, 
 	}
 	fields, err := r.s.openValue(ctx, r.state.tenant.ID, head, current.Number)
 	if err == nil {
+		r.revision = max(r.revision, head.Revision)
 		r.used = append(r.used, UsedSecret{r.state.tree.Load().Name(head.Environment), path, current.Number})
 	}
 	return fields, err

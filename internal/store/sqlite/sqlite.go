@@ -75,7 +75,8 @@ func Open(ctx context.Context, dir string, options Options) (_ *Store, err error
 	if s.writer, err = startWriter(path, options.Clock); err != nil {
 		return nil, err
 	}
-	return s, nil
+	// Nobody else has the directory, so whoever held a lease is gone.
+	return s, s.writer.do(ctx, endLeases{})
 }
 
 // Close implements store.Store.
