@@ -284,7 +284,7 @@ func (d *dotenvImport) show() error {
 }
 
 func (d *dotenvImport) printPlan(p *printer) {
-	p.printf("%s becomes %s\n", counted(len(d.plan.Variables), "variable"), p.paint(styleBold, layerKey{d.environment, d.path}.String()))
+	p.printf("%s for %s\n", counted(len(d.plan.Variables), "variable"), p.paint(styleBold, layerKey{d.environment, d.path}.String()))
 	t := newTable("VARIABLE", "MEMBER", "CHANGE", "SECRET", "WHY")
 	for _, v := range d.plan.Variables {
 		colour := map[string]style{"new": styleGreen, "changed": styleYellow, "same": styleDim}[v.Change]

@@ -172,8 +172,8 @@ stopped; the command waits for the end and shows how far it is, unless --no-wait
 		}
 		if !*noWait && result.Pending > 0 {
 			if result.Pending, err = s.wait(c.Context(), to, result.Pending); err != nil {
-				return failf("version %d of the key is made, and how far the rest is cannot be told: %v", result.Version, err).
-					hint("the server goes on by itself; `llm-config key status` shows how far it is")
+				return failf("version %d of the key is made, and the wait for the rest ended: %v", result.Version, asFailure(err)).
+					hint("the server goes on by itself, and its log says what keeps it; `llm-config key status` shows how far it is")
 			}
 		}
 		return out.show(view{data: result, values: []string{number(result.Revision)}, people: func(p *printer) {
@@ -184,21 +184,32 @@ stopped; the command waits for the end and shows how far it is, unless --no-wait
 	return c
 }
 
-// pollEvery is how often a rotation is asked how far it is.
-const pollEvery = 500 * time.Millisecond
+// pollEvery is how often a rotation is asked how far it is, and maxIdlePolls how
+// often in a row it may be where it was.
+const (
+	pollEvery    = 500 * time.Millisecond
+	maxIdlePolls = 240
+)
 
 // wait asks until nothing is to be wrapped anew.
 func (s *keyScope) wait(ctx context.Context, from *client.Client, pending int64) (int64, error) {
 	shown := s.app.progress("wrapping keys anew", int(pending))
 	defer shown.end()
-	for pending > 0 {
+	for idle := 0; pending > 0; idle++ {
+		if idle == maxIdlePolls {
+			return pending, failf("nothing was wrapped anew for %s", maxIdlePolls*pollEvery)
+		}
 		if err := s.app.pause(ctx, pollEvery); err != nil {
 			return pending, err
 		}
-		var err error
-		if pending, err = s.pending(ctx, from); err != nil {
+		left, err := s.pending(ctx, from)
+		if err != nil {
 			return pending, err
 		}
+		if left != pending {
+			idle = 0
+		}
+		pending = left
 		shown.left(int(pending))
 	}
 	return pending, nil

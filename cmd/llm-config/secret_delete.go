@@ -68,14 +68,15 @@ and needs --yes anywhere else.`,
 			}
 			texts[i] = number(version)
 		}
-		what := "version " + strings.Join(texts, ", ") + " of " + s.key(args[0]).String()
-		if all {
-			what = "every version of " + s.key(args[0]).String()
-		}
 		to, err := s.client(c)
 		if err != nil {
 			return err
 		}
+		what := "version " + strings.Join(texts, ", ")
+		if all {
+			what = "every version"
+		}
+		what += " of " + s.key(args[0]).String()
 		if err := a.mustConfirm(*yes, "Make "+what+" unreadable for ever?"); err != nil {
 			return err
 		}

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
-	"fmt"
+	"errors"
 	"io"
 	"os"
 	"slices"
@@ -189,32 +189,38 @@ func (f *secretFields) readJSON() error {
 }
 
 // askSecret asks for a value at the terminal, twice and without showing it. The
-// question goes to the terminal itself, whatever standard error is.
+// question goes to the terminal itself, whatever standard error is, and only
+// when the terminal shows nothing any more.
 func (a *app) askSecret(field string) ([]byte, error) {
 	terminal, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
 	if err != nil {
 		return nil, failf("there is no terminal to ask for the field %s at", field).hint("give it on standard input or as %s=@FILE", field)
 	}
 	defer terminal.Close()
-	ask := func(question string) ([]byte, error) {
-		fmt.Fprintf(terminal, "%s ", question)
-		value, err := term.ReadPassword(int(terminal.Fd()))
-		fmt.Fprintln(terminal)
-		return value, err
-	}
-	first, err := ask("Value of " + field + ":")
+	before, err := term.MakeRaw(int(terminal.Fd()))
 	if err != nil {
 		return nil, err
 	}
-	again, err := ask("The same again:")
+	defer func() { _ = term.Restore(int(terminal.Fd()), before) }()
+	lines := term.NewTerminal(terminal, "")
+	first, err := lines.ReadPassword("Value of " + field + ": ")
 	if err != nil {
-		clear(first)
-		return nil, err
+		return nil, unanswered(err)
 	}
-	defer clear(again)
-	if !bytes.Equal(first, again) {
-		clear(first)
+	again, err := lines.ReadPassword("The same again: ")
+	if err != nil {
+		return nil, unanswered(err)
+	}
+	if first != again {
 		return nil, failf("the two differ, so nothing was written").hint("try again")
 	}
-	return first, nil
+	return []byte(first), nil
+}
+
+// unanswered tells Ctrl-C and Ctrl-D from a terminal that fails.
+func unanswered(err error) error {
+	if errors.Is(err, io.EOF) {
+		return failf("no value was given, so nothing was written")
+	}
+	return err
 }
