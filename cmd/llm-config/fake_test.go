@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -31,6 +32,7 @@ type wire struct {
 	mu       sync.Mutex
 	revision int64
 	layers   map[layerKey]wireLayer
+	secrets  map[string]string // reference → what a revealed document has in its place
 	watchers []chan api.WatchEvent
 }
 
@@ -41,7 +43,7 @@ type wireLayer struct {
 
 func newWire(t *testing.T) *wire {
 	t.Helper()
-	w := &wire{t: t, revision: 1, layers: map[layerKey]wireLayer{}}
+	w := &wire{t: t, revision: 1, layers: map[layerKey]wireLayer{}, secrets: map[string]string{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+api.RouteLayer, w.document)
 	mux.HandleFunc("GET "+api.RouteConfig, w.document)
@@ -66,7 +68,31 @@ func (w *wire) document(rw http.ResponseWriter, r *http.Request) {
 	rw.Header().Set("Content-Type", api.TypeJSON)
 	rw.Header().Set(api.HeaderRevision, strconv.FormatInt(w.revision, 10))
 	rw.Header().Set(api.HeaderVersion, strconv.FormatInt(layer.version, 10))
-	_, _ = rw.Write(layer.document)
+	text := string(layer.document)
+	if r.URL.Query().Get("reveal") == "true" {
+		for reference, value := range w.secrets {
+			text = strings.ReplaceAll(text, reference, value)
+		}
+	}
+	_, _ = io.WriteString(rw, text)
+}
+
+// rotate gives a secret another value and tells the watchers of the documents
+// that refer to it.
+func (w *wire) rotate(reference, value string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.revision++
+	w.secrets[reference] = value
+	event := api.WatchEvent{Revision: w.revision}
+	for key, layer := range w.layers {
+		if bytes.Contains(layer.document, []byte(reference)) {
+			event.Changes = append(event.Changes, api.WatchChange{Path: key.path, Digest: "d", Secret: &api.SecretRef{Path: "openai"}})
+		}
+	}
+	for _, watcher := range w.watchers {
+		watcher <- event
+	}
 }
 
 // list only says at which revision it is, and that there is one environment.

@@ -3,7 +3,9 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -238,5 +240,34 @@ func TestRunEndsTheWholeGroupBeforeItRestarts(t *testing.T) {
 	// What is left behind holds standard output open, so this would not end.
 	if code, printed := ends(t, c, r); code != 0 {
 		t.Errorf("exit code %d, then %q", code, printed)
+	}
+}
+
+func TestRunRestartsWhenASecretChanges(t *testing.T) {
+	w := newWire(t)
+	w.secrets["${secret:openai}"] = "first"
+	w.set(limits, `{"key":"${secret:openai}","rpm":1}`)
+	folder := filepath.Join(t.TempDir(), "secrets")
+	for _, way := range [][]string{nil, {"--secrets-dir", folder}} {
+		w.rotate("${secret:openai}", "first")
+		args := append([]string{"run", "--restart-on-change"}, way...)
+		c, r := start(t, w, append(args, limits.path, "--", "sh", "-c",
+			`trap 'exit 0' TERM; echo "running <$KEY> $(cat $KEY_FILE)"; while :; do sleep 0.01; done`)...)
+		expect(t, r, "running <> first")
+		w.rotate("${secret:openai}", "second")
+		expect(t, r, "llm-config: the variables changed; starting sh anew")
+		expect(t, r, "running <> second")
+		w.rotate("${secret:other}", "x") // does not concern us
+		w.rotate("${secret:openai}", "third")
+		expect(t, r, "running <> third")
+		if err := c.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		if code, printed := ends(t, c, r); code != 0 || strings.Contains(printed, "third") {
+			t.Errorf("exit code %d, then %q", code, printed)
+		}
+	}
+	if _, err := os.Stat(folder); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the folder of secrets is left: %v", err)
 	}
 }

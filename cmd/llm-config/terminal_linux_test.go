@@ -193,3 +193,14 @@ func TestTerminalAsksBeforeWhatCannotBeUndone(t *testing.T) {
 		t.Errorf("calls: %q", got)
 	}
 }
+
+func TestTerminalIsLeftByCtrlC(t *testing.T) {
+	w := newSecretsWire(t)
+	c, s := atTerminal(t, w.url, "secret", "set", "openai")
+	s.expect(t, "Value of value:")
+	s.enter(t, canary+"\x03")
+	s.expect(t, "no value was given, so nothing was written")
+	if err := c.Wait(); c.ProcessState.ExitCode() != exitFailed || strings.Contains(s.text(), canary) || w.put() != nil {
+		t.Errorf("%v\n%s", err, s.text())
+	}
+}
