@@ -182,7 +182,7 @@ func TestSecretVersions(t *testing.T) {
 	n.setSecret(t, "base", "p", strong)
 	n.call(t, "PUT", n.path(api.RouteSecret, "base", "p"), `{"fields":{"value":"`+strong+`2"},"grace_seconds":3600}`).want(t, 200)
 	got := n.reveal(t, "base", "p", "")
-	if got.Version != 2 || got.Previous == nil || got.Previous.Version != 1 || string(got.Previous.Fields["value"]) != `"`+strong+`"` || got.Previous.Until == nil || time.Until(*got.Previous.Until) > time.Hour+3*time.Hour {
+	if got.Version != 2 || got.Previous == nil || got.Previous.Version != 1 || string(got.Previous.Fields["value"]) != `"`+strong+`"` || got.Previous.Until == nil || got.Previous.Until.Sub(n.clock.now()) > time.Hour {
 		t.Errorf("%+v", got)
 	}
 	if got = n.reveal(t, "production", "p", "&version=1"); got.Version != 1 || got.State != "grace" || got.Previous != nil || got.Environment != "base" {
@@ -414,7 +414,7 @@ func TestKeys(t *testing.T) {
 	}
 	var result api.KeyResult
 	n.call(t, "POST", n.path(api.RouteKeysRotate), `{"message":"yearly"}`).want(t, 200).into(t, &result)
-	if result.Version != 2 || result.Status != api.StatusCommitted || result.Pending == 0 {
+	if result.Version != 2 || result.Status != api.StatusCommitted {
 		t.Errorf("%+v", result)
 	}
 	n.call(t, "POST", n.path(api.RouteKeysRetire), `{"version":2}`).refused(t, api.CodeBadRequest)
