@@ -55,7 +55,7 @@ func (s *Service) RotateTenantKey(ctx context.Context, who Caller, tenant, messa
 			}
 			s.rewraps.add(state.tenant.ID)
 			for range rewrapAtOnce {
-				if _, left, err := s.keyring.RewrapData(ctx, state.tenant.ID, rewrapBatch); err != nil || left == 0 {
+				if left, err := s.rewrapTenant(ctx, state.tenant.ID); err != nil || left == 0 {
 					break // what fails now is tried again with the rest
 				}
 			}
@@ -253,19 +253,23 @@ func (s *Service) RewrapKeys(ctx context.Context) (more bool, err error) {
 	if !found {
 		return false, nil
 	}
+	_, err = s.rewrapTenant(ctx, tenant)
+	return err == nil, err
+}
+
+// rewrapTenant wraps one batch of a tenant's data keys, and puts on record when
+// none is left.
+func (s *Service) rewrapTenant(ctx context.Context, tenant config.TenantID) (left int64, err error) {
 	done, left, err := s.keyring.RewrapData(ctx, tenant, rewrapBatch)
 	if kind := config.KindOf(err); kind == config.KindGone || kind == config.KindNotFound {
 		s.rewraps.done(tenant) // deleted meanwhile
-		return true, nil
+		return 0, nil
 	}
-	if err != nil {
-		return false, err
-	}
-	if left > 0 {
-		return true, nil
+	if err != nil || left > 0 {
+		return left, err
 	}
 	s.rewraps.done(tenant)
-	return true, s.rewrapped(ctx, tenant, done)
+	return 0, s.rewrapped(ctx, tenant, done)
 }
 
 // rewrapped puts on record that nothing is left on older versions of a key.

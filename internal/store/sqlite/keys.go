@@ -117,8 +117,15 @@ UPDATE tenant_keys SET wrapped = ?, master = ?, generation = ?, newest = ?, crea
 WHERE tenant = ? AND generation = ? AND wrapped IS NOT NULL`,
 		key.Wrapped, key.Master, key.Generation, key.Newest, toNanos(key.Created), toNanos(key.Rotated),
 		key.Tenant[:], key.Generation-1)
-	if err != nil || replaced {
+	if err != nil {
 		return err
+	}
+	if replaced {
+		// What it was goes with the log: now, or when whoever reads it has ended.
+		if err := k.emptyLog(ctx, "the key is replaced"); config.KindOf(err) != config.KindUnavailable {
+			return err
+		}
+		return nil
 	}
 	if _, err := k.TenantKey(ctx, key.Tenant); err != nil {
 		return err
