@@ -49,14 +49,18 @@ func TestStartIsRefused(t *testing.T) {
 		args []string
 		says string
 	}{
-		"no master key":              {nil, "master-key-file"},
-		"a key that is not there":    {[]string{"--master-key-file", filepath.Join(dir, "none.key")}, "none.key"},
-		"a short key":                {[]string{"--master-key-file", short}, "short.key"},
-		"a key that others can read": {[]string{"--master-key-file", open}, "chmod 600"},
-		"plain HTTP to everybody":    {[]string{"--master-key-file", key, "--listen", "0.0.0.0:0"}, "tls-cert"},
-		"half a certificate":         {[]string{"--master-key-file", key, "--tls-cert", "tls.crt"}, "tls-key"},
-		"a flag that is none":        {[]string{"--master-key", key}, "unknown flag"},
-		"development off loopback":   {[]string{"--dev", "--listen", "0.0.0.0:0"}, "loopback"},
+		"no master key":               {nil, "master-key-file"},
+		"a key that is not there":     {[]string{"--master-key-file", filepath.Join(dir, "none.key")}, "none.key"},
+		"a short key":                 {[]string{"--master-key-file", short}, "short.key"},
+		"a key that others can read":  {[]string{"--master-key-file", open}, "chmod 600"},
+		"plain HTTP to everybody":     {[]string{"--master-key-file", key, "--listen", "0.0.0.0:0"}, "tls-cert"},
+		"half a certificate":          {[]string{"--master-key-file", key, "--tls-cert", "tls.crt"}, "tls-key"},
+		"two master keys":             {[]string{"--master-key-file", key, "--master-key", "file:" + key}, "both given"},
+		"a keeper that is none":       {[]string{"--master-key", "carrier-pigeon:hunter2"}, "carrier-pigeon"},
+		"a previous key not there":    {[]string{"--master-key-file", key, "--previous-master-keys", "file:none.key"}, "entry 1"},
+		"a webhook host that is none": {[]string{"--master-key-file", key, "--webhook-hosts", "https://a.test/"}, "webhook-hosts"},
+		"a flag that is none":         {[]string{"--master-kay", key}, "unknown flag"},
+		"development off loopback":    {[]string{"--dev", "--listen", "0.0.0.0:0"}, "loopback"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			says := refused(t, append([]string{"--data", filepath.Join(t.TempDir(), "data")}, test.args...)...)

@@ -118,9 +118,10 @@ func (m *Metrics) JobFailed(job string) {
 
 // KeyState notes when a key's newest version was made, when the next is due, and
 // how many rows older versions still wrap. The level is a fixed word; the tenant
-// is empty for the master key. A zero created forgets the key.
+// is empty for the master key. It is to be told again and again: after half an
+// hour it is no longer shown.
 func (m *Metrics) KeyState(level, tenant string, created, due time.Time, pending int64) {
 	if m != nil {
-		m.keys.set(keyName{level, tenant}, keyState{created, due, pending})
+		m.keys.set(keyName{level, tenant}, keyState{created, due, pending, m.clock()})
 	}
 }

@@ -10,11 +10,17 @@ import (
 // maxKeyStates bounds the keys whose state is held; more are left out.
 const maxKeyStates = 100_000
 
+// keyStateAge is how long a state is believed. All keys are looked at several
+// times as often, on the instance that runs jobs: a state that is not told again
+// is of a tenant that was deleted, or is another instance's to tell.
+const keyStateAge = 35 * time.Minute
+
 type keyName struct{ level, tenant string }
 
 type keyState struct {
 	created, due time.Time
 	pending      int64 // rows that older versions wrap
+	told         time.Time
 }
 
 // worse is the state of two keys that share a label: the older, the one due
@@ -38,10 +44,6 @@ type keyStates struct {
 func (k *keyStates) set(name keyName, state keyState) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if state.created.IsZero() {
-		delete(k.all, name)
-		return
-	}
 	if k.all == nil {
 		k.all = map[keyName]keyState{}
 	}
@@ -50,12 +52,17 @@ func (k *keyStates) set(name keyName, state keyState) {
 	}
 }
 
-// labelled are the states by the labels they are shown under.
-func (k *keyStates) labelled(label func(tenant string) string) map[keyName]keyState {
+// labelled are the states by the labels they are shown under. Those that are too
+// old are forgotten.
+func (k *keyStates) labelled(now time.Time, label func(tenant string) string) map[keyName]keyState {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	shown := make(map[keyName]keyState, min(len(k.all), 2*maxTenantLabels))
 	for name, state := range k.all {
+		if now.Sub(state.told) > keyStateAge {
+			delete(k.all, name)
+			continue
+		}
 		name.tenant = label(name.tenant)
 		if other, shared := shown[name]; shared {
 			state = state.worse(other)
@@ -85,7 +92,7 @@ func (c keyCollector) Describe(to chan<- *prometheus.Desc) {
 
 func (c keyCollector) Collect(to chan<- prometheus.Metric) {
 	now := c.metrics.clock()
-	for name, state := range c.metrics.keys.labelled(c.metrics.tenants.of) {
+	for name, state := range c.metrics.keys.labelled(now, c.metrics.tenants.of) {
 		gauge := func(desc *prometheus.Desc, value float64) {
 			to <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, name.level, name.tenant)
 		}
