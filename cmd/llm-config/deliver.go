@@ -32,7 +32,8 @@ func (r *running) deliver(set []variable, numbered func(i int, file *os.File) in
 		case !r.override && slices.ContainsFunc(r.app.environ(), v.isIn):
 			continue // the caller's own stays, and the command has no use for another
 		}
-		name, err := "", error(nil)
+		var name string
+		var err error
 		if r.folder != nil {
 			name, err = r.folder.write(v.name, v.value)
 			kept = append(kept, v.name)

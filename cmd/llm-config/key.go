@@ -153,7 +153,8 @@ puts one into a key file) and wrap the tenants' keys anew.
 Readers and writers notice nothing. The server goes on by itself, also after it was
 stopped; the command waits for the end and shows how far it is, unless --no-wait.`,
 		`  llm-config key rotate -m "every half year"
-  llm-config key generate -f /etc/llm-config/master.key --add && llm-config key rotate --master`)
+  llm-config key generate -f /etc/llm-config/master.key --add
+  llm-config key rotate --master`)
 	s, out := a.keyScope(c), a.outputFlag(c, changeFormats...)
 	message := a.messageFlag(c)
 	noWait := c.Flags().Bool("no-wait", false, "do not wait until all is wrapped anew")

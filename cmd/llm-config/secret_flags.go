@@ -206,14 +206,14 @@ func (m *metadataFlags) metadata(c *cobra.Command, from *client.Client, environm
 	case m.noRotation:
 		said.Rotation = new(api.SecretRotation)
 	case given != nil:
-		return m.rotation(c.Context(), c, said, from, environment, path)
+		return m.rotation(c.Context(), said, from, environment, path)
 	}
 	return said, nil, nil
 }
 
 // rotation puts what the flags say over the rotation that is there; the
 // condition keeps somebody else's from being lost.
-func (m *metadataFlags) rotation(ctx context.Context, c *cobra.Command, said api.SecretMetadata, from *client.Client, environment, path string) (api.SecretMetadata, []client.Condition, error) {
+func (m *metadataFlags) rotation(ctx context.Context, said api.SecretMetadata, from *client.Client, environment, path string) (api.SecretMetadata, []client.Condition, error) {
 	if m.overlap != "" {
 		if err := oneOf(m.overlap, []string{"deadline", "adoption"}); err != nil {
 			return said, nil, failf("--overlap: %v", err)

@@ -134,7 +134,7 @@ func newSecretAdoptionCommand(a *app) *cobra.Command {
 		`List the live clients that use a secret, and which version each has. It exits 2
 while somebody still waits for the one in use, so that a script can wait too.`,
 		`  llm-config secret adoption -e production openai
-  until llm-config secret adoption -e production openai -o value; do sleep 5; done`)
+  llm-config secret adoption -e production openai -o value`)
 	s := a.secretScope(c, listFormats...)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		from, err := s.client(c)

@@ -237,7 +237,7 @@ func entropy(text string) float64 {
 		counts[c]++
 	}
 	bits := 0.0
-	for _, n := range counts {
+	for _, n := range &counts {
 		if n > 0 {
 			share := float64(n) / float64(len(text))
 			bits -= share * math.Log2(share)
