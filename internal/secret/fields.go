@@ -316,6 +316,21 @@ func (f Fields) Base64() []string {
 	return names
 }
 
+// Over answers the fields, and those of others that it does not have itself.
+// Whoever wipes the answer wipes both; what it does not take over is wiped.
+func (f Fields) Over(others Fields) Fields {
+	all := Fields{slices.Clone(f.list)}
+	for _, e := range others.list {
+		if _, has := f.Get(e.name); has {
+			e.field.value.Wipe()
+			continue
+		}
+		all.list = append(all.list, e)
+	}
+	all.sort()
+	return all
+}
+
 // Only answers one field, and wipes the others. Without such a field nothing is left.
 func (f Fields) Only(name string) Fields {
 	var only Fields

@@ -269,3 +269,25 @@ func FuzzDecodeFields(f *testing.F) {
 		}
 	})
 }
+
+func TestOver(t *testing.T) {
+	drawn := TextFields(map[string][]byte{"password": []byte("new")})
+	kept := TextFields(map[string][]byte{"password": []byte("old"), "user": []byte("svc")})
+	old, _ := kept.Get("password")
+	all := drawn.Over(kept)
+	if names := all.Names(); len(names) != 2 || names[0] != "password" || names[1] != "user" {
+		t.Fatalf("fields are %v", names)
+	}
+	password, _ := all.Get("password")
+	user, _ := all.Get("user")
+	if string(password.Value().Reveal()) != "new" || string(user.Value().Reveal()) != "svc" {
+		t.Error("the values are others")
+	}
+	if old.Value().Reveal() != nil {
+		t.Error("what was left out is not wiped")
+	}
+	all.Wipe()
+	if user.Value().Reveal() != nil {
+		t.Error("what was taken over is not wiped")
+	}
+}

@@ -281,3 +281,18 @@ func TestTheDeadlineOfAnAdoptionAlerts(t *testing.T) {
 		same(t, "an alert is on record", late, strings.Contains(records, `"event":"secret.overdue"`))
 	}
 }
+
+func TestRotationKeepsTheOtherFields(t *testing.T) {
+	a := newTenant(t)
+	a.put1("production", "db", service.SecretRequest{Fields: a.fieldsOf(map[string]string{"password": strong("p"), "user": "svc"})})
+	hex := &secret.Generator{Kind: secret.GenerateHex}
+	mustBe(t, config.KindBadRequest, a.tryRotate(service.SecretStep{Generate: hex})) // which of the two?
+	must(t, a.tryRotate(service.SecretStep{Generate: &secret.Generator{Kind: secret.GenerateHex, Field: "password"}, Now: true}))
+	now := a.revealed("production", "db")
+	if password, user, _ := strings.Cut(now, ","); user != "svc" || password == strong("p") || len(password) != 64 {
+		t.Errorf("it is %s now", now)
+	}
+	a.put1("production", "db", service.SecretRequest{Fields: a.fieldsOf(map[string]string{"api_key": strong("k")}), Now: true})
+	must(t, a.tryRotate(service.SecretStep{Generate: hex, Now: true})) // the only one there is
+	same(t, "fields", []string{"api_key"}, a.info("production", "db").Versions[3].Fields)
+}

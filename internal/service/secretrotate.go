@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/llm-devops/llm-config-manager/internal/access"
@@ -108,14 +110,48 @@ func (s *Service) countRotation(err error) {
 
 // byGenerator draws the next value and puts it to use in one mutation.
 func (r *rotation) byGenerator(ctx context.Context) (SecretResult, error) {
-	fields, err := r.generator.Generate(r.s.random)
+	fields, err := r.draw(ctx)
 	if err != nil {
-		return SecretResult{}, unavailable(err, "no random numbers can be had")
+		return SecretResult{}, err
 	}
 	defer fields.Wipe()
 	grace, immediately := r.step.grace()
 	addition := secret.Addition{Source: secret.FromGenerator, Stage: r.step.Stage, Grace: grace, Now: immediately}
 	return r.add(ctx, addition, fields)
+}
+
+// draw draws the next value. It takes the place of the field that it is for, and
+// the other fields of the version in use stay what they are: a login keeps its user.
+func (r *rotation) draw(ctx context.Context) (secret.Fields, error) {
+	current, err := r.head.record.Current(r.s.clock())
+	if err != nil { // nothing is in use that could be kept
+		current = secret.Version{}
+	}
+	generator := *r.generator
+	if generator.Field == "" && len(current.Fields) == 1 {
+		generator.Field = current.Fields[0]
+	}
+	drawn, err := generator.Generate(r.s.random)
+	if config.KindOf(err) == config.KindBadRequest {
+		return drawn, err
+	}
+	if err != nil {
+		return drawn, unavailable(err, "no random numbers can be had")
+	}
+	if len(current.Fields) == 0 {
+		return drawn, nil
+	}
+	if !slices.ContainsFunc(drawn.Names(), func(name string) bool { return slices.Contains(current.Fields, name) }) {
+		drawn.Wipe()
+		return secret.Fields{}, config.Errorf(config.KindBadRequest, "the secret %s has none of the fields that would be drawn", r.path).At("/generate/field").
+			Hint("name one of its fields: %s", strings.Join(current.Fields, ", "))
+	}
+	kept, err := r.s.openValue(ctx, r.state.tenant.ID, r.head, current.Number)
+	if err != nil {
+		drawn.Wipe()
+		return secret.Fields{}, err
+	}
+	return drawn.Over(kept), nil
 }
 
 // add commits a new version.
@@ -202,7 +238,7 @@ func (r *rotation) stage(ctx context.Context) (SecretResult, error) {
 			return SecretResult{}, errors.New("the receiver answered no fields, and the rotation has no generator")
 		}
 		addition.Source = secret.FromGenerator
-		if fields, err = r.generator.Generate(r.s.random); err != nil {
+		if fields, err = r.draw(ctx); err != nil {
 			return SecretResult{}, err
 		}
 	} else if w := secret.Check(fields, personal(r.who, r.state.tenant.Name, r.environment, r.path)); w != nil {
