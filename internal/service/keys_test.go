@@ -69,6 +69,7 @@ func TestATenantsKeyIsRotated(t *testing.T) {
 		must(t, err)
 	}
 	same(t, "at last", "v3: 24", a.counts())
+	a.gets("production", "s7", "two", "one") // also where it is at hand as it was wrapped before
 	a = a.over(a.start())
 	a.reads("production", "app", `{"k":1}`)
 	a.gets("production", "s7", "two", "one")

@@ -100,6 +100,10 @@ func (s *Service) openValue(ctx context.Context, tenant config.TenantID, head *s
 	var fields secret.Fields
 	text, err := s.keyring.OpenSecret(ctx, valuePlace(tenant, head.Environment, head.Path, version),
 		seal.SecretSeal{Sealed: value.Sealed, Wrapped: value.Wrapped, KeyVersion: value.KeyVersion})
+	if err != nil && ok {
+		s.secretValues.Invalidate(key) // it was wrapped anew since it was kept, and the key that wrapped it is gone
+		return s.openValue(ctx, tenant, head, version)
+	}
 	if err != nil {
 		return fields, err
 	}
