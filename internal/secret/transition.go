@@ -65,9 +65,9 @@ func (a Addition) check(now time.Time) error {
 	case len(a.Author) > maxAuthorBytes:
 		return config.Errorf(config.KindTooLarge, "the author's name is too long").Over(maxAuthorBytes, int64(len(a.Author)))
 	case !a.Expires.IsZero() && !a.Expires.After(now):
-		return config.Errorf(config.KindBadRequest, "the version would have expired already").At("/expires").Hint("give a time that is to come, or none")
+		return config.Errorf(config.KindBadRequest, "the version would have expired already").At("/expires_at").Hint("give a time that is to come, or none")
 	case !a.Expires.IsZero() && a.Expires.After(now.Add(MaxLifetime)):
-		return config.Errorf(config.KindBadRequest, "the version would expire in more than a hundred years").At("/expires").Hint("give an earlier time, or none")
+		return config.Errorf(config.KindBadRequest, "the version would expire in more than a hundred years").At("/expires_at").Hint("give an earlier time, or none")
 	}
 	return checkGrace(a.Grace)
 }
