@@ -20,7 +20,8 @@ line of the --settings file, in this order. SIGHUP, or a change of that file,
 reloads what can be changed while the server runs.`,
 		`  llm-config serve --dev
   llm-config key generate -f master.key
-  llm-config serve --master-key-file master.key --data /var/lib/llm-config --tls-cert tls.crt --tls-key tls.key --listen :8700`)
+  llm-config serve --master-key-file master.key --data /var/lib/llm-config --tls-cert tls.crt --tls-key tls.key --listen :8700
+  llm-config serve --master-key awskms://alias/llm-config --previous-master-keys file:master.key --settings server.yaml`)
 	settings.AddFlags(c.Flags())
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		load := func() (settings.Settings, error) {
