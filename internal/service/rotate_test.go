@@ -296,3 +296,28 @@ func TestRotationKeepsTheOtherFields(t *testing.T) {
 	must(t, a.tryRotate(service.SecretStep{Generate: hex, Now: true})) // the only one there is
 	same(t, "fields", []string{"api_key"}, a.info("production", "db").Versions[3].Fields)
 }
+
+func TestARotationThatIsAskedForAgainIsMadeOnce(t *testing.T) {
+	a, r := rotating(t, secret.Rotation{})
+	r.answer = func(string) string { return "400" }
+	rotate := func() (service.SecretResult, error) {
+		return a.s.RotateSecret(t.Context(), keyed(a.who, "key", "rotate"), a.tenant, "production", path("db"), service.SecretStep{})
+	}
+	_, err := rotate()
+	mustBe(t, config.KindUnavailable, err) // which is not kept: it may be tried again
+	r.answer = func(kind string) string {
+		if kind == "secret.rotate" {
+			return fmt.Sprintf(`{"fields":{"value":%q}}`, strong("two"))
+		}
+		return ""
+	}
+	first, err := rotate()
+	must(t, err)
+	again, err := rotate()
+	must(t, err)
+	if first.Replayed || !again.Replayed || again.Version != first.Version {
+		t.Errorf("first %+v, again %+v", first, again)
+	}
+	same(t, "versions", "1 grace, 2 active", a.versions("production", "db"))
+	a.gets("production", "db", "two", "one")
+}

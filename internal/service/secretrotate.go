@@ -162,7 +162,7 @@ func (r *rotation) add(ctx context.Context, addition secret.Addition, fields sec
 		return SecretResult{}, err
 	}
 	addition.Hashes = hashes
-	work := r.work(func(now time.Time, before *secretHead) (secretPlan, error) {
+	work := r.work(r.webhook == nil || r.step.Stage, func(now time.Time, before *secretHead) (secretPlan, error) {
 		if !before.record.Deleted.IsZero() {
 			return secretPlan{}, noOwnSecret(r.environment, r.path)
 		}
@@ -185,8 +185,14 @@ func (r *rotation) add(ctx context.Context, addition secret.Addition, fields sec
 	return r.s.mutateSecret(ctx, work)
 }
 
-func (r *rotation) work(plan stepFunc) secretWork {
-	return r.s.stepWork(r.who, access.SecretActivate, r.state, r.environment, r.path, SecretStep{Message: r.step.Message, IfRecord: r.step.IfRecord}, plan)
+// work is one mutation of several: only the last one is the answer that is kept
+// for an idempotency key.
+func (r *rotation) work(last bool, plan stepFunc) secretWork {
+	who := r.who
+	if !last {
+		who.Idempotency = nil
+	}
+	return r.s.stepWork(who, access.SecretActivate, r.state, r.environment, r.path, SecretStep{Message: r.step.Message, IfRecord: r.step.IfRecord}, plan)
 }
 
 // byWebhook has the receiver make or take over the next value, has it tried,
@@ -206,7 +212,7 @@ func (r *rotation) byWebhook(ctx context.Context) (SecretResult, error) {
 		clear(answer)
 	}
 	grace, immediately := r.step.grace()
-	return r.s.mutateSecret(ctx, r.work(func(now time.Time, before *secretHead) (secretPlan, error) {
+	return r.s.mutateSecret(ctx, r.work(true, func(now time.Time, before *secretHead) (secretPlan, error) {
 		record, err := before.record.Activate(staged.Version, grace, immediately, r.who.Principal.Author(), now)
 		if err != nil {
 			return secretPlan{}, err
@@ -343,7 +349,7 @@ func (r *rotation) signingKey(ctx context.Context) ([]byte, error) {
 func (r *rotation) failed(ctx context.Context, staged config.Version, cause error) error {
 	reason := reasonOf(cause)
 	r.step.IfRecord = nil
-	_, err := r.s.mutateSecret(ctx, r.work(func(now time.Time, before *secretHead) (secretPlan, error) {
+	_, err := r.s.mutateSecret(ctx, r.work(false, func(now time.Time, before *secretHead) (secretPlan, error) {
 		record := before.record
 		if v, ok := record.Find(staged); ok && v.State == secret.Staged {
 			var err error
