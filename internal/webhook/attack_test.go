@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"log/slog"
 	"math/big"
 	"net"
@@ -59,7 +60,12 @@ func TestHostileReceivers(t *testing.T) {
 		"no answer": {func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, 0, config.KindUnavailable, "in time"},
 		"long headers": {func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("X-A", strings.Repeat(canary, 10_000))
-		}, 0, config.KindUnavailable, "cannot be reached"},
+		}, 0, config.KindUnavailable, "as HTTP has it"},
+		"no HTTP":          {raw(t, canary+"\r\n\r\n"), 0, config.KindUnavailable, "as HTTP has it"},
+		"a status of text": {raw(t, "HTTP/1.1 "+canary+"\r\n\r\n"), 0, config.KindUnavailable, "as HTTP has it"},
+		"a bad header":     {raw(t, "HTTP/1.1 200 OK\r\n"+canary+"\r\n\r\n"), 0, config.KindUnavailable, "as HTTP has it"},
+		"a bad length":     {raw(t, "HTTP/1.1 200 OK\r\nContent-Length: "+canary+"\r\n\r\n"), 0, config.KindUnavailable, "as HTTP has it"},
+		"a bad redirect":   {raw(t, "HTTP/1.1 302 Found\r\nLocation: http://"+canary+":x/\r\n\r\n"), 0, config.KindUnavailable, "as HTTP has it"},
 		"an error that tells": {func(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, canary, http.StatusInternalServerError)
 		}, 500, config.KindUnavailable, "(500)"},
@@ -81,6 +87,21 @@ func TestHostileReceivers(t *testing.T) {
 				t.Errorf("the error tells what was answered: %v; %v", e, e.Cause)
 			}
 		})
+	}
+}
+
+// raw answers a text as it is.
+func raw(t *testing.T, text string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		connection, buffered, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_, err = buffered.WriteString(text)
+		if err = errors.Join(err, buffered.Flush(), connection.Close()); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

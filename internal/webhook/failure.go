@@ -4,9 +4,12 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
+	"strings"
 
 	"github.com/llm-devops/llm-config-manager/internal/config"
 )
@@ -61,11 +64,32 @@ func tooLong(to target) error {
 }
 
 // unreachable is a connection that failed. The cause may hold addresses within
-// the server's network, so it goes to the log only.
+// the server's network, so it goes to the log only. Where the connection works
+// and the answer is no HTTP, the cause quotes the answer, in which there may be a
+// value: then it goes nowhere.
 func unreachable(to target, cause error) error {
 	f := describe(to, cause)
-	f.error.Cause = cause
+	if !quotes(cause) {
+		f.error.Cause = cause
+	}
 	return f
+}
+
+// quotes says whether an error may hold a part of the answer. All do but those
+// that come from below HTTP, before anything is answered or of a connection
+// that breaks.
+func quotes(cause error) bool {
+	var connection *net.OpError
+	var certificate *tls.CertificateVerificationError
+	var record tls.RecordHeaderError
+	switch {
+	case errors.As(cause, &connection), errors.As(cause, &certificate), errors.As(cause, &record), errors.As(cause, new(forbidden)),
+		errors.Is(cause, http.ErrSchemeMismatch), errors.Is(cause, io.EOF), errors.Is(cause, io.ErrUnexpectedEOF),
+		errors.Is(cause, context.Canceled), errors.Is(cause, context.DeadlineExceeded), isTimeout(cause):
+		return false
+	}
+	var request *url.Error
+	return !errors.As(cause, &request) || !strings.HasPrefix(request.Err.Error(), "tls: ") // of the handshake
 }
 
 func describe(to target, cause error) *failure {
@@ -86,6 +110,8 @@ func describe(to target, cause error) *failure {
 		return fail(to, true, "did not answer in time", "have it answer within 10 seconds, and finish its work afterwards")
 	case errors.As(cause, &dns):
 		return fail(to, true, "has a name that cannot be resolved", "check the host, and the DNS that the server uses")
+	case quotes(cause):
+		return fail(to, true, "did not answer as HTTP has it", "check that its URL is that of the receiver, and look into the receiver's log")
 	}
 	return fail(to, true, "cannot be reached", "check that the receiver runs, and that the server's network lets it through")
 }
