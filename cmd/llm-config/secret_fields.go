@@ -73,8 +73,8 @@ type fieldSource struct{ field, from string }
 func parseFieldSource(arg string) (fieldSource, error) {
 	field, from, found := strings.Cut(arg, "=")
 	// What is before the = may be a piece of a value too, so it is shown only
-	// where it has the form of a name.
-	if _, err := config.ParsePath(field); err != nil || !found || strings.Contains(field, "/") {
+	// where it has the form of a name, and is not base64 with what fills it up.
+	if _, err := config.ParsePath(field); err != nil || !found || strings.Contains(field, "/") || strings.Trim(from, "=") == "" {
 		return fieldSource{}, failf("what stands behind PATH is not FIELD=@FILE or FIELD=-").
 			hint("a value is never an argument: leave it out to be asked for it, or give it on standard input or in a file")
 	}
@@ -171,7 +171,9 @@ func (f *secretFields) readJSON() error {
 	defer clear(text)
 	document, err := config.Decode(config.JSON, text, config.Limits{Bytes: maxSecret})
 	if err != nil {
-		return inArgument(name, err)
+		refusal := *asFailure(inArgument(name, err))
+		refusal.where, refusal.details = "", nil // keys of a value are as secret as the rest; the line is said
+		return &refusal
 	}
 	if len(document.Root()) == 0 {
 		return failf("%s has no fields", name).hint(`write them like {"user": "app", "password": "…"}`)
