@@ -131,13 +131,14 @@ func TestTheZeroDecisionDenies(t *testing.T) {
 }
 
 var tenantActions = []access.Action{
-	access.ConfigRead, access.ConfigWrite, access.ConfigDestroy, access.SecretRefer,
+	access.ConfigRead, access.ConfigWrite, access.ConfigDestroy, access.SecretRefer, access.SecretList, access.SecretRead, access.SecretWrite, access.SecretActivate, access.SecretDestroy,
+	access.AckWrite, access.KeyRead, access.KeyWrite,
 	access.EnvironmentRead, access.EnvironmentWrite, access.TagRead, access.TagWrite,
 	access.TokenRead, access.TokenWrite, access.AuditRead,
 }
 
 var serverActions = []access.Action{
-	access.ServerTokenRead, access.ServerTokenWrite, access.ServerAuditRead,
+	access.ServerTokenRead, access.ServerTokenWrite, access.ServerAuditRead, access.ServerKeyRead, access.ServerKeyWrite,
 	access.SettingsRead, access.SettingsWrite,
 }
 
