@@ -325,6 +325,16 @@ func (s *Server) recoverPanic(w *observedWriter, r *http.Request) {
 	s.fail(w, r, internalError)
 }
 
+// loggedMethod is a method that HTTP knows; callers can make up others, and
+// broken ones send the beginning of a body as one.
+func loggedMethod(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return method
+	}
+	return "other"
+}
+
 // log writes the one line that each request has.
 func (s *Server) log(w *observedWriter, r *http.Request, state *requestState, began time.Time) {
 	level := slog.LevelInfo
@@ -336,7 +346,7 @@ func (s *Server) log(w *observedWriter, r *http.Request, state *requestState, be
 	}
 	attributes := []slog.Attr{
 		slog.String("request", state.requestID),
-		slog.String("method", r.Method),
+		slog.String("method", loggedMethod(r.Method)),
 		slog.String("path", bounded(r.URL.Path, 1024)),
 		slog.Int("status", w.status),
 		slog.Int64("bytes", w.bytes),
