@@ -101,7 +101,17 @@ func (s *Service) changeKey(ctx context.Context, who Caller, state *tenantState,
 		return KeyResult{}, errors.Join(err, s.store.AppendAudit(ctx, state.tenant.ID, record))
 	}
 	result.Outcome = outcome
+	s.rememberKey(ctx, who, state.tenant.ID, result)
 	return result, nil
+}
+
+// rememberKey keeps the answer for an idempotency key, once it is known. What
+// was done is done: that its answer could not be kept is not answered as a
+// failure, which would have the caller ask for it again.
+func (s *Service) rememberKey(ctx context.Context, who Caller, tenant config.TenantID, result KeyResult) {
+	if who.Idempotency != nil {
+		_ = s.remember(ctx, who, tenant, result.Outcome, result)
+	}
 }
 
 func (s *Service) keyResult(ctx context.Context, tenant config.TenantID, version uint32) (KeyResult, error) {
@@ -145,10 +155,22 @@ func (s *Service) RotateMasterKey(ctx context.Context, who Caller, message strin
 	return once(ctx, s, who, config.TenantID{}, func() (KeyResult, error) { return s.rotateMaster(ctx, who, message) })
 }
 
+// rotateMaster puts on record that the rotation was asked for before it is made,
+// like changeKey: the key store is no part of the transaction.
 func (s *Service) rotateMaster(ctx context.Context, who Caller, message string) (KeyResult, error) {
 	record := s.record(who, "key.rotate", access.ServerKeyWrite, resourceName(access.Resource{Name: "keys"}))
 	if message != "" {
 		record.Details = map[string]string{"message": message}
+	}
+	unkept := who
+	unkept.Idempotency = nil // the answer is not known yet
+	w, err := s.serverWrite(ctx, unkept, store.EntryKey, "keys", "the master key was rotated", record, nil)
+	if err != nil {
+		return KeyResult{}, err
+	}
+	outcome, err := s.commitServer(ctx, w)
+	if err != nil {
+		return KeyResult{}, err
 	}
 	version, err := s.keyring.RotateMaster(ctx)
 	if err == nil {
@@ -164,13 +186,9 @@ func (s *Service) rotateMaster(ctx context.Context, who Caller, message string) 
 	if err != nil {
 		return KeyResult{}, err
 	}
-	result := KeyResult{Version: version, Pending: PendingTenants(status)}
-	w, err := s.serverWrite(ctx, who, store.EntryKey, "keys", "the master key was rotated to version "+strconv.FormatUint(uint64(version), 10), record, result)
-	if err != nil {
-		return KeyResult{}, err
-	}
-	result.Outcome, err = s.commitServer(ctx, w)
-	return result, err
+	result := KeyResult{Outcome: outcome, Version: version, Pending: PendingTenants(status)}
+	s.rememberKey(ctx, who, config.TenantID{}, result)
+	return result, nil
 }
 
 // PendingTenants is how many tenant keys older versions of the master key wrap.

@@ -1,11 +1,27 @@
 package service_test
 
 import (
+	"context"
 	"testing"
 
+	"github.com/llm-devops/llm-config-manager/internal/config"
 	"github.com/llm-devops/llm-config-manager/internal/seal"
 	"github.com/llm-devops/llm-config-manager/internal/service"
+	"github.com/llm-devops/llm-config-manager/internal/store"
 )
+
+// faulty is a store that takes no commits of some kind.
+type faulty struct {
+	store.Store
+	fails func(*store.Write) bool
+}
+
+func (f faulty) Commit(ctx context.Context, tenant config.TenantID, write store.Write) (store.Receipt, error) {
+	if f.fails(&write) {
+		return store.Receipt{}, errDown
+	}
+	return f.Store.Commit(ctx, tenant, write)
+}
 
 // A request that comes again with its key rotates nothing a second time.
 func TestAKeyIsRotatedOnceForEachIdempotencyKey(t *testing.T) {
@@ -35,9 +51,8 @@ func TestAMasterKeyIsNeverRotatedUnrecorded(t *testing.T) {
 	must(t, seal.AddFileKey(a.master))
 	before := a.revisionOfMaster(t, a.s)
 	a.engine.auditDown.Store(true)
-	restore := a.engine.onCommitFail()
-	_, err := a.s.RotateMasterKey(t.Context(), a.root, "")
-	restore()
+	s := service.New(service.Options{Store: faulty{a.engine, func(*store.Write) bool { return true }}, Keyring: a.keyring, Clock: a.clock.read})
+	_, err := s.RotateMasterKey(t.Context(), a.root, "")
 	a.engine.auditDown.Store(false)
 	if err == nil {
 		t.Fatal("a rotation passed that is not on record")

@@ -21,6 +21,9 @@ import (
 // would rotate sooner anyway.
 const retryRotation = time.Hour
 
+// failureTime is how long it may take to put on record that a rotation failed.
+const failureTime = 10 * time.Second
+
 // The calls that a rotation webhook gets.
 const (
 	callRotate = "secret.rotate"
@@ -43,7 +46,7 @@ func (s *Service) RotateSecret(ctx context.Context, who Caller, tenant, environm
 		return SecretResult{}, err
 	}
 	return once(ctx, s, who, state.tenant.ID, func() (SecretResult, error) {
-		return s.rotate(ctx, who, state, environment, path, r)
+		return s.rotate(ctx, who, state, environment, path, r, false)
 	})
 }
 
@@ -61,11 +64,18 @@ type rotation struct {
 	id          string // the same in all calls of one rotation
 }
 
-func (s *Service) rotate(ctx context.Context, who Caller, state *tenantState, environment string, path config.Path, step SecretStep) (SecretResult, error) {
+func (s *Service) rotate(ctx context.Context, who Caller, state *tenantState, environment string, path config.Path, step SecretStep, scheduled bool) (SecretResult, error) {
 	env, err := state.tree.Load().Named(environment)
 	if err != nil {
 		return SecretResult{}, err
 	}
+	// One at a time: a receiver that is asked for two values at once may end the
+	// one that is put to use last.
+	key := dueKey{state.tenant.ID, env.ID, path}
+	if _, there := s.rotating.LoadOrStore(key, struct{}{}); there {
+		return SecretResult{}, config.Errorf(config.KindConflict, "the secret is being rotated").Hint("wait until that is done")
+	}
+	defer s.rotating.Delete(key)
 	heads, err := s.readHeads(ctx, state.tenant.ID, path)
 	if err != nil {
 		return SecretResult{}, err
@@ -87,6 +97,9 @@ func (s *Service) rotate(ctx context.Context, who Caller, state *tenantState, en
 	}
 	if r.webhook == nil {
 		result, err := r.byGenerator(ctx)
+		if scheduled && config.KindOf(err) == config.KindBadRequest {
+			err = r.failed(ctx, 0, err) // nobody else would say so to whoever set the schedule
+		}
 		s.countRotation(err)
 		return result, err
 	}
@@ -108,8 +121,28 @@ func (s *Service) countRotation(err error) {
 	s.metrics.SecretRotation("success")
 }
 
+// errOvertaken is that another version came into use since the rotation began:
+// what it would keep of the former is old.
+var errOvertaken error = config.Errorf(config.KindPreconditionFailed, "another version came into use while the secret was rotated").Hint("rotate again")
+
 // byGenerator draws the next value and puts it to use in one mutation.
 func (r *rotation) byGenerator(ctx context.Context) (SecretResult, error) {
+	for attempt := 1; ; attempt++ {
+		result, err := r.drawAndAdd(ctx)
+		if !errors.Is(err, errOvertaken) || attempt == maxAttempts || r.step.IfRecord != nil {
+			return result, err
+		}
+		heads, err := r.s.readHeads(ctx, r.state.tenant.ID, r.path)
+		if err != nil {
+			return SecretResult{}, err
+		}
+		if r.head = heads[r.head.Environment]; r.head == nil {
+			return SecretResult{}, noOwnSecret(r.environment, r.path)
+		}
+	}
+}
+
+func (r *rotation) drawAndAdd(ctx context.Context) (SecretResult, error) {
 	fields, err := r.draw(ctx)
 	if err != nil {
 		return SecretResult{}, err
@@ -166,6 +199,9 @@ func (r *rotation) add(ctx context.Context, addition secret.Addition, fields sec
 		if !before.record.Deleted.IsZero() {
 			return secretPlan{}, noOwnSecret(r.environment, r.path)
 		}
+		if before.record.Serves != r.head.record.Serves {
+			return secretPlan{}, errOvertaken
+		}
 		record, number, dropped, err := before.record.Add(addition, now)
 		if err != nil {
 			return secretPlan{}, err
@@ -212,7 +248,10 @@ func (r *rotation) byWebhook(ctx context.Context) (SecretResult, error) {
 		clear(answer)
 	}
 	grace, immediately := r.step.grace()
-	return r.s.mutateSecret(ctx, r.work(true, func(now time.Time, before *secretHead) (secretPlan, error) {
+	result, err := r.s.mutateSecret(ctx, r.work(true, func(now time.Time, before *secretHead) (secretPlan, error) {
+		if v, _ := before.record.Find(staged.Version); v.State != secret.Staged {
+			return secretPlan{}, config.Errorf(config.KindGone, "version %d, which was tried, is %s now", staged.Version, v.State)
+		}
 		record, err := before.record.Activate(staged.Version, grace, immediately, r.who.Principal.Author(), now)
 		if err != nil {
 			return secretPlan{}, err
@@ -224,6 +263,10 @@ func (r *rotation) byWebhook(ctx context.Context) (SecretResult, error) {
 			summary: "it was rotated to version " + versionText(staged.Version),
 		}, nil
 	}))
+	if err != nil {
+		return SecretResult{}, r.failed(ctx, staged.Version, err)
+	}
+	return result, nil
 }
 
 // stage asks the receiver for a value, draws one if it makes none, and stages it.
@@ -241,14 +284,14 @@ func (r *rotation) stage(ctx context.Context) (SecretResult, error) {
 	defer func() { fields.Wipe() }()
 	if fields.Len() == 0 {
 		if r.generator == nil {
-			return SecretResult{}, errors.New("the receiver answered no fields, and the rotation has no generator")
+			return SecretResult{}, fault("the receiver answered no fields, and the rotation has no generator")
 		}
 		addition.Source = secret.FromGenerator
 		if fields, err = r.draw(ctx); err != nil {
 			return SecretResult{}, err
 		}
 	} else if w := secret.Check(fields, personal(r.who, r.state.tenant.Name, r.environment, r.path)); w != nil {
-		return SecretResult{}, fmt.Errorf("the receiver answered a value that could be guessed in the field %s", w.Field)
+		return SecretResult{}, fault("the receiver answered a value that could be guessed in the field %s", w.Field)
 	}
 	return r.add(ctx, addition, fields)
 }
@@ -262,15 +305,21 @@ func answeredFields(body []byte) (secret.Fields, error) {
 		Fields map[string]json.RawMessage `json:"fields"`
 		Base64 []string                   `json:"base64"`
 	}
-	if err := json.Unmarshal(body, &answer); err != nil {
-		return secret.Fields{}, errors.New("the receiver's answer is no JSON object with fields")
+	err := json.Unmarshal(body, &answer)
+	defer func() {
+		for _, text := range answer.Fields { // a copy of what is in body
+			clear(text)
+		}
+	}()
+	if err != nil {
+		return secret.Fields{}, fault("the receiver's answer is no JSON object with fields")
 	}
 	if len(answer.Fields) == 0 {
 		return secret.Fields{}, nil
 	}
 	fields, err := secret.ParseFields(answer.Fields, answer.Base64)
 	if err != nil {
-		return fields, fmt.Errorf("the receiver's answer: %w", err)
+		return fields, fault("the receiver's answer: %s", reasonOf(err))
 	}
 	return fields, nil
 }
@@ -287,7 +336,7 @@ type rotationCall struct {
 
 func (r *rotation) call(ctx context.Context, kind string, version config.Version) ([]byte, error) {
 	if r.s.webhooks == nil {
-		return nil, errors.New("this server calls no webhooks")
+		return nil, fault("this server calls no webhooks")
 	}
 	key, err := r.signingKey(ctx)
 	if err != nil {
@@ -303,7 +352,7 @@ func (r *rotation) call(ctx context.Context, kind string, version config.Version
 		return nil, err
 	}
 	if answer.Status/100 != 2 {
-		return nil, fmt.Errorf("the receiver answered %d %s to %s", answer.Status, http.StatusText(answer.Status), kind)
+		return nil, fault("the receiver answered %d %s to %s", answer.Status, http.StatusText(answer.Status), kind)
 	}
 	return answer.Body, nil
 }
@@ -322,11 +371,11 @@ func (r *rotation) signingKey(ctx context.Context) ([]byte, error) {
 	}
 	head := heads.supplied(tree.Tree, env.ID)
 	if head == nil {
-		return nil, fmt.Errorf("the signing secret %s is not there", r.webhook.Signing)
+		return nil, fault("the signing secret %s is not there", r.webhook.Signing)
 	}
 	current, err := head.record.Current(r.s.clock())
 	if err != nil {
-		return nil, fmt.Errorf("the signing secret %s: %w", r.webhook.Signing, err)
+		return nil, fault("the signing secret %s: %s", r.webhook.Signing, reasonOf(err))
 	}
 	fields, err := r.s.openValue(ctx, r.state.tenant.ID, head, current.Number)
 	if err != nil {
@@ -335,7 +384,7 @@ func (r *rotation) signingKey(ctx context.Context) ([]byte, error) {
 	defer fields.Wipe()
 	field, ok := fields.Get(config.SecretField)
 	if !ok {
-		return nil, fmt.Errorf("the signing secret %s has no field %s", r.webhook.Signing, config.SecretField)
+		return nil, fault("the signing secret %s has no field %s", r.webhook.Signing, config.SecretField)
 	}
 	used := []UsedSecret{{tree.Name(head.Environment), r.webhook.Signing, current.Number}}
 	if err := r.s.recordAccess(ctx, system(), r.state, r.environment, used); err != nil {
@@ -349,6 +398,9 @@ func (r *rotation) signingKey(ctx context.Context) ([]byte, error) {
 func (r *rotation) failed(ctx context.Context, staged config.Version, cause error) error {
 	reason := reasonOf(cause)
 	r.step.IfRecord = nil
+	// Also when whoever asked has gone: the version in use stays, and why is on record.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), failureTime)
+	defer cancel()
 	_, err := r.s.mutateSecret(ctx, r.work(false, func(now time.Time, before *secretHead) (secretPlan, error) {
 		record := before.record
 		if v, ok := record.Find(staged); ok && v.State == secret.Staged {
@@ -369,17 +421,27 @@ func (r *rotation) failed(ctx context.Context, staged config.Version, cause erro
 	}
 	e := config.Errorf(config.KindUnavailable, "the secret was not rotated: %s", reason).
 		Hint("the version in use is what it was; see to the receiver, and rotate again")
-	e.Cause = cause
+	e.Cause = recordedFailure{cause}
 	return e
 }
 
+// recordedFailure is a failure that is on its secret's record.
+type recordedFailure struct{ cause error }
+
+func (f recordedFailure) Error() string { return f.cause.Error() }
+func (f recordedFailure) Unwrap() error { return f.cause }
+
+// fault is a failure in words of ours, which hold no value.
+func fault(format string, args ...any) error {
+	return config.Errorf(config.KindUnavailable, format, args...)
+}
+
 // reasonOf is what a person is told of a failure. Texts of ours hold no value;
-// others go to the log only.
+// others may tell of the machine, and go to the log only.
 func reasonOf(err error) string {
 	var e *config.Error
 	if errors.As(err, &e) {
 		return e.Message
 	}
-	text := err.Error()
-	return text[:min(len(text), 512)]
+	return "something went wrong within the server, and its log says what"
 }

@@ -25,6 +25,12 @@ func (s *Service) PutSecret(ctx context.Context, who Caller, tenant, environment
 			return SecretResult{}, err
 		}
 	}
+	// Whoever sets a schedule has versions activated.
+	if r.Metadata.Rotation != nil {
+		if _, err := s.guard(ctx, who, access.SecretActivate, tenant, resource); err != nil {
+			return SecretResult{}, err
+		}
+	}
 	if err := s.checkSecretRequest(ctx, who, state, environment, r); err != nil {
 		return SecretResult{}, err
 	}
@@ -57,6 +63,8 @@ func (s *Service) checkSecretRequest(ctx context.Context, who Caller, state *ten
 		return config.Errorf(config.KindBadRequest, "the value is both given and to be drawn").At("/generate").Hint("leave out fields, or generate")
 	case !r.Expires.IsZero() && !r.Expires.After(s.clock()):
 		return config.Errorf(config.KindBadRequest, "the version would have ended before it began").At("/expires_at").Hint("give a time to come")
+	case r.Grace != nil && *r.Grace < 0:
+		return negativeGrace()
 	case r.Stage && (r.Now || r.Grace != nil):
 		return config.Errorf(config.KindBadRequest, "a staged version leaves the one in use alone").At("/stage").Hint("give now and grace_seconds when it is activated")
 	case r.Now && r.Grace != nil:

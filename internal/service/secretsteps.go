@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/llm-devops/llm-config-manager/internal/access"
@@ -79,12 +80,18 @@ func (r SecretStep) check() error {
 	switch {
 	case r.Now && r.Grace != nil:
 		return config.Errorf(config.KindBadRequest, "there is no grace when the version before is revoked now").At("/grace_seconds").Hint("leave out one of them")
+	case r.Grace != nil && *r.Grace < 0:
+		return negativeGrace()
 	case r.Stage && (r.Now || r.Grace != nil):
 		return config.Errorf(config.KindBadRequest, "a staged version leaves the one in use alone").At("/stage").Hint("give now and grace_seconds when it is activated")
 	case r.Generate != nil:
 		return r.Generate.Check()
 	}
 	return nil
+}
+
+func negativeGrace() error {
+	return config.Errorf(config.KindBadRequest, "a grace is 0 seconds or more").At("/grace_seconds").Hint("say now to revoke the version before at once")
 }
 
 // grace is the grace of the version before; 0 for what the secret says.
@@ -190,12 +197,13 @@ func destroyedText(numbers []config.Version) string {
 	if len(numbers) == 1 {
 		return "version " + versionText(numbers[0]) + " was destroyed"
 	}
-	text := "versions "
+	return "versions " + versionTexts(numbers) + " were destroyed"
+}
+
+func versionTexts(numbers []config.Version) string {
+	texts := make([]string, len(numbers))
 	for i, n := range numbers {
-		if i > 0 {
-			text += ", "
-		}
-		text += versionText(n)
+		texts[i] = versionText(n)
 	}
-	return text + " were destroyed"
+	return strings.Join(texts, ", ")
 }

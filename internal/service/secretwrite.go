@@ -142,6 +142,12 @@ func (s *Service) secretProposal(w secretWork, n *snapshot, plan secretPlan) (*p
 	if plan.about != 0 {
 		record.Details = map[string]string{"version": versionText(plan.about)}
 	}
+	if len(plan.drop) > 0 && (len(plan.drop) > 1 || plan.drop[0] != plan.about) {
+		if record.Details == nil {
+			record.Details = map[string]string{}
+		}
+		record.Details["destroyed"] = versionTexts(plan.drop) // also what had to make room
+	}
 	if plan.weak != "" {
 		record.Details["weak"] = plan.weak
 	}

@@ -67,6 +67,8 @@ type Service struct {
 	webhooks     Webhooks
 	metrics      *telemetry.Metrics
 	rewraps      rewraps
+	unsettled    unsettled
+	rotating     sync.Map // dueKey → struct{}: secrets that are being rotated
 
 	queues   queues
 	inFlight sync.Map // idempotencyKey → struct{}: requests that run with a key
