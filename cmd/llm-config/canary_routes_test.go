@@ -2,8 +2,11 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -334,9 +337,44 @@ func (c *canaryRun) malformedSecrets(t *testing.T) {
 	for _, headers := range [][]string{{"If-Match", `"r99"`}, {"If-None-Match", "*"}, {"Content-Encoding", "gzip"}, {"If-Match", "nonsense"}, {"Content-Type", "application/json; charset=x"}, {"Authorization", "Bearer " + c.m.core}, {"Cookie", "a=" + c.m.core}} {
 		c.call(c.server.token, "PUT", target, []byte(c.fields()), headers...)
 	}
+	for range 2 { // the same key for another request
+		c.call(c.server.token, "PUT", target, []byte(strings.Replace(c.fields(), "a canary", "another", 1)), api.HeaderIdempotent, "canary-defaultbase")
+	}
+	for _, query := range []string{"surprise=" + c.m.core, "version=" + c.m.core, "a=%zz" + c.m.core, c.m.core} {
+		c.call(c.server.token, "PUT", target+"?"+query, []byte(c.fields()))
+		c.call(c.server.token, "GET", target+"?"+query, nil)
+	}
+	c.rawRequests(target)
 	c.call(c.server.token, "PATCH", target, []byte(c.fields()))
 	c.call(c.server.token, "PUT", c.at(api.RouteSecret, "nowhere", canaryPath), []byte(c.fields()))
 	c.call(c.server.token, "PUT", c.at(api.RouteSecret, "base", "a//b"), []byte(c.fields()))
+}
+
+// rawRequests are no HTTP, or end in the middle.
+func (c *canaryRun) rawRequests(target string) {
+	c.t.Helper()
+	head := "PUT " + target + " HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer " + c.server.token + "\r\nContent-Type: application/json\r\n"
+	body := c.fields()
+	for name, text := range map[string]string{
+		"no HTTP": c.m.core + "\r\n\r\n", "a bad header": head + c.m.core + "\r\n\r\n", "a bad name": head + "X " + c.m.core + ": a\r\n\r\n", "a bad value": head + "X: \x00" + c.m.core + "\r\n\r\n",
+		"a bad length": head + "Content-Length: " + c.m.core + "\r\n\r\n" + body, "a body cut short": head + "Content-Length: 100000\r\n\r\n" + body, "a bad chunk": head + "Transfer-Encoding: chunked\r\n\r\n" + c.m.core + "\r\n",
+		"a chunk cut short": head + "Transfer-Encoding: chunked\r\n\r\nffff\r\n" + body, "a bad encoding": head + "Transfer-Encoding: " + c.m.core + "\r\n\r\n", "a bad method": c.m.core + " / HTTP/1.1\r\nHost: a\r\n\r\n",
+		"a body as a request": head + "Content-Length: 0\r\n\r\n" + body + "\r\n\r\n", "a bad version": "PUT / " + c.m.core + "\r\n\r\n", "a bad host": "GET /health/live HTTP/1.1\r\nHost: " + c.m.core + "/?\r\n\r\n",
+	} {
+		connection, err := net.Dial("tcp", strings.TrimPrefix(c.server.client.Address(), "http://")) //nolint:noctx // ends below
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		_ = connection.SetDeadline(time.Now().Add(10 * time.Second))
+		_, err = io.WriteString(connection, text)
+		half, _ := connection.(*net.TCPConn)
+		if err = errors.Join(err, half.CloseWrite()); err != nil {
+			c.t.Error(err)
+		}
+		answer, _ := io.ReadAll(connection) // what there is of it
+		c.look(name, answer)
+		_ = connection.Close()
+	}
 }
 
 // stuffedBody is a body with a marker in one place.
