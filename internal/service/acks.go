@@ -10,6 +10,7 @@ import (
 	"unicode"
 
 	"github.com/llm-devops/llm-config-manager/internal/access"
+	"github.com/llm-devops/llm-config-manager/internal/cache"
 	"github.com/llm-devops/llm-config-manager/internal/config"
 	"github.com/llm-devops/llm-config-manager/internal/seal"
 	"github.com/llm-devops/llm-config-manager/internal/secret"
@@ -23,6 +24,7 @@ const (
 	maxAckSecrets  = 1_000
 	maxClientBytes = 128
 	maxDigestBytes = 64
+	lookedAtOnce   = 500 // clients that are looked at for an adoption each second
 )
 
 // ackBody is what is sealed of an acknowledgement.
@@ -104,10 +106,7 @@ func ackPlace(tenant config.TenantID, a store.Ack) seal.Place {
 func (s *Service) ackedSuppliers(ctx context.Context, who Caller, state *tenantState, tree *config.Tree, environment config.EnvironmentID, secrets map[config.Path]config.Version) ([]*secretHead, error) {
 	var suppliers []*secretHead
 	for _, path := range slices.SortedFunc(maps.Keys(secrets), config.Path.Compare) {
-		heads, err := s.heads(ctx, state.tenant.ID, path)
-		if err != nil {
-			return nil, err
-		}
+		var err error
 		given := false
 		for _, id := range tree.Chain(environment) {
 			served := store.Served{Principal: who.Principal.ID, Environment: id, Path: path, Version: secrets[path]}
@@ -121,6 +120,11 @@ func (s *Service) ackedSuppliers(ctx context.Context, who Caller, state *tenantS
 		if !given {
 			return nil, config.Errorf(config.KindBadRequest, "version %d of the secret %s was not given to you", secrets[path], path).
 				At(config.Pointer{}.Append("secrets").Append(path.String()).String()).Hint("acknowledge only what was read with this token")
+		}
+		// Not before: how long it takes must not tell whether there is a secret.
+		heads, err := s.heads(ctx, state.tenant.ID, path)
+		if err != nil {
+			return nil, err
 		}
 		if head := heads.supplied(tree, environment); head != nil {
 			suppliers = append(suppliers, head)
@@ -149,11 +153,18 @@ func (s *Service) endAdopted(ctx context.Context, state *tenantState, heads []*s
 		if !mayBeAdopted(head.record, now) {
 			continue
 		}
+		key := cache.VersionKey{Tenant: state.tenant.ID, Environment: head.Environment, Path: head.Path, Version: head.Version}
+		if next, _ := s.adoptions.Get(key); now.Before(next) {
+			continue
+		}
 		adoption, err := s.adoption(ctx, state, head.Environment, head.Path)
 		if err != nil {
 			return err
 		}
 		if adoption.Adopted == 0 || adoption.Waiting > 0 {
+			// The more clients there are, the longer until they are all looked at
+			// again: each of them is heard of every 30 seconds.
+			s.adoptions.Set(key, now.Add(time.Duration(len(adoption.Clients)/lookedAtOnce)*time.Second))
 			continue
 		}
 		current := adoption.Current
@@ -231,12 +242,23 @@ func (s *Service) Acks(ctx context.Context, who Caller, tenant, environment stri
 	if result.Clients, err = s.clients(ctx, state, env.ID); err != nil {
 		return Clients{}, err
 	}
+	tree, may := state.tree.Load(), map[config.Path]bool{}
 	for _, c := range result.Clients {
-		maps.DeleteFunc(c.Secrets, func(path config.Path, _ config.Version) bool {
-			resource := secretResource(environment, path)
-			resource.Tenant = state.tenant.ID
-			return !s.policy.Decide(who.Principal, access.SecretList, resource).Allowed
-		})
+		for path := range c.Secrets {
+			allowed, known := may[path]
+			if !known {
+				heads, err := s.heads(ctx, state.tenant.ID, path)
+				if err != nil {
+					return Clients{}, err
+				}
+				head := heads.supplied(tree.Tree, env.ID)
+				allowed = head != nil && s.mayList(who, state, tree.Tree, env.ID, head)
+				may[path] = allowed
+			}
+			if !allowed {
+				delete(c.Secrets, path)
+			}
+		}
 	}
 	return result, nil
 }
@@ -251,7 +273,15 @@ func (s *Service) SecretAdoption(ctx context.Context, who Caller, tenant, enviro
 	if err != nil {
 		return Adoption{}, err
 	}
-	return s.adoption(ctx, state, head.Environment, path)
+	adoption, err := s.adoption(ctx, state, head.Environment, path)
+	// Who uses it in other environments is for those who may list it there; that
+	// somebody waits there is for everybody who is about to revoke it.
+	adoption.Clients = slices.DeleteFunc(adoption.Clients, func(c Adopter) bool {
+		resource := secretResource(c.Environment, path)
+		resource.Tenant = state.tenant.ID
+		return !s.policy.Decide(who.Principal, access.SecretList, resource).Allowed
+	})
+	return adoption, err
 }
 
 // adoption gathers who uses the secret that an environment supplies, there and

@@ -25,6 +25,7 @@ type entrySecret struct {
 	Environment config.EnvironmentID `json:"e"`
 	Path        string               `json:"p"`
 	Version     config.Version       `json:"v,omitempty"`
+	Supplier    config.EnvironmentID `json:"f,omitempty"` // of what is in use; of an effect it is Environment
 }
 
 type entryEdit struct {
@@ -86,7 +87,7 @@ func (s *Service) event(ctx context.Context, tenant config.TenantID, e store.Ent
 		if err != nil {
 			return nil, unavailable(err, "a stored log entry does not parse")
 		}
-		event.Secrets = append(event.Secrets, watch.SecretNotice{Environment: told.Environment, Path: path, Version: told.Version})
+		event.Secrets = append(event.Secrets, watch.SecretNotice{Environment: told.Environment, Path: path, Version: told.Version, Supplier: told.Supplier})
 	}
 	return event, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/llm-devops/llm-config-manager/internal/access"
 	"github.com/llm-devops/llm-config-manager/internal/cache"
@@ -77,7 +78,7 @@ func (s *Service) revealInto(ctx context.Context, state *tenantState, head *secr
 	now := s.clock()
 	version, err := head.record.Current(now)
 	if r.Version != 0 {
-		version, err = readable(head, r.Version)
+		version, err = readable(head, r.Version, now)
 	}
 	if err != nil {
 		return err
@@ -105,16 +106,17 @@ func (s *Service) revealInto(ctx context.Context, state *tenantState, head *secr
 	return nil
 }
 
-// readable is a version that was asked for by its number. What was revoked is
-// given to nobody.
-func readable(head *secretHead, number config.Version) (secret.Version, error) {
+// readable is a version that was asked for by its number. What was revoked or
+// expired is given to nobody.
+func readable(head *secretHead, number config.Version, now time.Time) (secret.Version, error) {
 	version, found := head.record.Find(number)
 	switch {
 	case !found:
-		return version, config.Errorf(config.KindNotFound, "the secret %s has no version %d", head.Path, number).At("version").
-			Hint("`llm-config secret history %s` lists its versions", head.Path)
+		return version, noVersion(head.Path, number)
 	case version.State == secret.Revoked, version.State == secret.Destroyed:
 		return version, config.Errorf(config.KindGone, "version %d of the secret %s was %s", number, head.Path, version.State).At("version")
+	case !version.Expires.IsZero() && !now.Before(version.Expires):
+		return version, config.Errorf(config.KindGone, "version %d of the secret %s expired", number, head.Path).At("version")
 	}
 	return version, nil
 }
@@ -173,6 +175,9 @@ type servedKey struct {
 	store.Served
 }
 
+// maxLooked is how many records are opened for one page of a list, or about that.
+const maxLooked = 10_000
+
 // Secrets answers a page of the secrets that count in an environment. No value
 // is opened for it.
 func (s *Service) Secrets(ctx context.Context, who Caller, tenant string, r SecretListRequest) (SecretPage, error) {
@@ -191,7 +196,7 @@ func (s *Service) Secrets(ctx context.Context, who Caller, tenant string, r Secr
 	}
 	result := SecretPage{Revision: state.feed.Revision()}
 	scan := store.Scan{Environments: secretChain(tree.Tree, env.ID, r.Own), Prefix: r.Prefix, Glob: r.Glob, Deleted: r.Deleted, Page: page}
-	for {
+	for looked := 0; ; {
 		rows, next, err := s.store.ScanSecrets(ctx, state.tenant.ID, scan)
 		if err != nil {
 			return SecretPage{}, err
@@ -202,8 +207,9 @@ func (s *Service) Secrets(ctx context.Context, who Caller, tenant string, r Secr
 		}
 		result.Secrets, result.Next = append(result.Secrets, listed...), next
 		// A page of what labels and rights let through may be short, and is
-		// filled up only as long as nothing was found.
-		if next == "" || len(result.Secrets) > 0 || ctx.Err() != nil {
+		// filled up only as long as nothing was found, and not for ever.
+		looked += len(rows)
+		if next == "" || len(result.Secrets) > 0 || looked >= maxLooked || ctx.Err() != nil {
 			return result, ctx.Err()
 		}
 		scan.Page.Cursor = next
@@ -301,10 +307,8 @@ func (s *Service) SecretDiff(ctx context.Context, who Caller, tenant string, pat
 		}
 		if point.Version == 0 {
 			versions[i], err = head.record.Current(s.clock())
-		} else if v, ok := head.record.Find(point.Version); ok {
-			versions[i] = v
 		} else {
-			_, err = readable(head, point.Version)
+			versions[i], err = comparableVersion(head, point.Version)
 		}
 		if err != nil {
 			return diff, err
@@ -317,6 +321,23 @@ func (s *Service) SecretDiff(ctx context.Context, who Caller, tenant string, pat
 	}
 	diff.Fields = diffFields(versions[0], versions[1])
 	return diff, nil
+}
+
+// comparableVersion is a version that still has its hashes.
+func comparableVersion(head *secretHead, number config.Version) (secret.Version, error) {
+	version, found := head.record.Find(number)
+	switch {
+	case !found:
+		return version, noVersion(head.Path, number)
+	case version.State == secret.Destroyed:
+		return version, config.Errorf(config.KindGone, "version %d of the secret %s was destroyed", number, head.Path).At("version")
+	}
+	return version, nil
+}
+
+func noVersion(path config.Path, number config.Version) error {
+	return config.Errorf(config.KindNotFound, "the secret %s has no version %d", path, number).At("version").
+		Hint("`llm-config secret history %s` lists its versions", path)
 }
 
 func diffFields(from, to secret.Version) []FieldDiff {

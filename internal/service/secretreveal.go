@@ -38,14 +38,20 @@ func (s *Service) RevealConfig(ctx context.Context, who Caller, tenant, environm
 	if revealed.document, err = r.document(ctx, read.Document.Document, maxRevealed); err != nil {
 		return RevealedDocument{}, err
 	}
-	revealed.Secrets, revealed.Revision = r.used, max(revealed.Revision, r.revision)
-	if len(r.used) > 0 {
-		err = s.recordAccess(ctx, who, state, environment, r.used)
+	revealed.Secrets, revealed.Revision = sortUsed(r.used), max(revealed.Revision, r.revision)
+	if len(revealed.Secrets) > 0 {
+		err = s.recordAccess(ctx, who, state, environment, revealed.Secrets)
 	}
 	if err != nil {
 		return RevealedDocument{}, err
 	}
 	return revealed, nil
+}
+
+// openedSecret is a secret that may be used.
+type openedSecret struct {
+	secret.Fields
+	used UsedSecret
 }
 
 // revealing resolves references to secrets for one answer. Each secret is
@@ -55,18 +61,19 @@ type revealing struct {
 	who         Caller
 	state       *tenantState
 	environment string
-	opened      map[config.Path]secret.Fields
-	used        []UsedSecret
-	revision    config.Revision // the newest of their records
+	opened      map[config.Path]openedSecret
+	missing     map[config.Path]bool // that were looked for in vain
+	used        []UsedSecret         // by the documents that were revealed
+	revision    config.Revision      // the newest of their records
 }
 
 func (s *Service) revealing(who Caller, state *tenantState, environment string) *revealing {
-	return &revealing{s: s, who: who, state: state, environment: environment, opened: map[config.Path]secret.Fields{}}
+	return &revealing{s: s, who: who, state: state, environment: environment, opened: map[config.Path]openedSecret{}, missing: map[config.Path]bool{}}
 }
 
 func (r *revealing) wipe() {
-	for _, fields := range r.opened {
-		fields.Wipe()
+	for _, o := range r.opened {
+		o.Wipe()
 	}
 }
 
@@ -81,10 +88,17 @@ func (r *revealing) document(ctx context.Context, effective config.Document, mos
 			return config.Document{}, err
 		}
 	}
-	return config.Reveal(effective, maxStored, func(reference config.Reference) (config.Secret, error) {
+	revealed, err := config.Reveal(effective, maxStored, func(reference config.Reference) (config.Secret, error) {
 		field, _ := r.opened[reference.Path].Get(reference.Fragment)
 		return revealedField(field)
 	})
+	if err != nil {
+		return config.Document{}, err
+	}
+	for _, target := range targets {
+		r.used = append(r.used, r.opened[target.Reference.Path].used)
+	}
+	return revealed, nil
 }
 
 func revealedField(field secret.Field) (config.Secret, error) {
@@ -103,42 +117,46 @@ func revealedField(field secret.Field) (config.Secret, error) {
 // and is for the caller. Whichever is not so, the answer is the same.
 func (r *revealing) open(ctx context.Context, target config.Located, most int) error {
 	path := target.Reference.Path
-	fields, known := r.opened[path]
+	if r.missing[path] {
+		return secretUnavailable(target)
+	}
+	opened, known := r.opened[path]
 	if !known {
-		if len(r.opened) >= most {
+		if tried := len(r.opened) + len(r.missing); tried >= most {
 			return config.Errorf(config.KindTooLarge, "too many secrets are referred to").At(target.Pointer.String()).
-				Hint("refer to fewer of them, or ask for less at a time").Over(int64(most), int64(len(r.opened)+1))
+				Hint("refer to fewer of them, or ask for less at a time").Over(int64(most), int64(tried+1))
 		}
 		var err error
-		if fields, err = r.find(ctx, path); err != nil {
+		if opened, err = r.find(ctx, path); err != nil {
+			r.missing[path] = true
 			return r.unavailable(ctx, err, target)
 		}
-		r.opened[path] = fields
+		r.opened[path] = opened
 	}
-	if _, has := fields.Get(target.Reference.Fragment); !has {
+	if _, has := opened.Get(target.Reference.Fragment); !has {
 		return r.unavailable(ctx, noField(path, target.Reference.Fragment), target)
 	}
 	return nil
 }
 
-func (r *revealing) find(ctx context.Context, path config.Path) (secret.Fields, error) {
+func (r *revealing) find(ctx context.Context, path config.Path) (openedSecret, error) {
 	if _, err := r.s.guard(ctx, r.who, access.SecretRead, r.state.tenant.Name, secretResource(r.environment, path)); err != nil {
-		return secret.Fields{}, err
+		return openedSecret{}, err
 	}
 	head, err := r.s.findSecret(ctx, r.who, access.SecretRead, r.state, r.environment, path)
 	if err != nil {
-		return secret.Fields{}, err
+		return openedSecret{}, err
 	}
 	current, err := head.record.Current(r.s.clock())
 	if err != nil {
-		return secret.Fields{}, err
+		return openedSecret{}, err
 	}
 	fields, err := r.s.openValue(ctx, r.state.tenant.ID, head, current.Number)
-	if err == nil {
-		r.revision = max(r.revision, head.Revision)
-		r.used = append(r.used, UsedSecret{r.state.tree.Load().Name(head.Environment), path, current.Number})
+	if err != nil {
+		return openedSecret{}, err
 	}
-	return fields, err
+	r.revision = max(r.revision, head.Revision)
+	return openedSecret{fields, UsedSecret{r.state.tree.Load().Name(head.Environment), path, current.Number}}, nil
 }
 
 // unavailable is the one answer for a reference that leads to nothing for this
@@ -158,6 +176,10 @@ func (r *revealing) unavailable(ctx context.Context, cause error, target config.
 	default:
 		return cause
 	}
+	return secretUnavailable(target)
+}
+
+func secretUnavailable(target config.Located) error {
 	return config.Errorf(config.KindSecretUnavailable, "the document refers to a secret that is not there, or not for you").
 		At(target.Pointer.String()).Hint("see to the secret %s, or ask an administrator of the tenant", target.Reference.Path)
 }

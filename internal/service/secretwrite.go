@@ -3,11 +3,13 @@ package service
 import (
 	"context"
 	"encoding/hex"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/llm-devops/llm-config-manager/internal/access"
 	"github.com/llm-devops/llm-config-manager/internal/audit"
+	"github.com/llm-devops/llm-config-manager/internal/canon"
 	"github.com/llm-devops/llm-config-manager/internal/config"
 	"github.com/llm-devops/llm-config-manager/internal/secret"
 	"github.com/llm-devops/llm-config-manager/internal/store"
@@ -244,7 +246,7 @@ func (s *Service) tellSecret(ctx context.Context, n *snapshot, p *proposal, head
 			continue
 		}
 		affected, offers[heir] = append(affected, heir), is
-		p.event.Secrets = append(p.event.Secrets, watch.SecretNotice{Environment: heir, Path: after.Path, Version: is.current})
+		p.event.Secrets = append(p.event.Secrets, watch.SecretNotice{Environment: heir, Path: after.Path, Version: is.current, Supplier: is.from})
 	}
 	if len(affected) == 0 {
 		return nil
@@ -253,7 +255,7 @@ func (s *Service) tellSecret(ctx context.Context, n *snapshot, p *proposal, head
 		return err
 	}
 	for _, notice := range p.event.Secrets {
-		p.body.Secrets = append(p.body.Secrets, entrySecret{notice.Environment, notice.Path.String(), notice.Version})
+		p.body.Secrets = append(p.body.Secrets, entrySecret{notice.Environment, notice.Path.String(), notice.Version, notice.Supplier})
 	}
 	return nil
 }
@@ -280,51 +282,86 @@ func (s *Service) tellReferrers(ctx context.Context, n *snapshot, p *proposal, a
 		frontier = append(frontier, edge.From)
 	}
 	paths, err := n.referring(ctx, frontier)
+	var dangling []config.Problem
 	if err == nil {
-		err = n.readAll(ctx, paths...)
+		p.write.Expect.Referrers = paths
+		dangling, err = n.addReferrers(ctx, p, affected, offers, path, paths)
 	}
-	if config.KindOf(err) == config.KindTooLarge { // too many to name them: everything is read anew
-		p.event.Reset, p.body.Reset = affected, affected
-		return nil
-	}
-	if err != nil {
+	many := config.KindOf(err) == config.KindTooLarge
+	if err != nil && !many {
 		return err
 	}
-	p.write.Expect.Referrers = paths
-	for read := range n.paths {
-		p.write.Expect.Paths = append(p.write.Expect.Paths, read)
+	if many { // too many to name them: everything is read anew
+		p.event.Reset, p.body.Reset = affected, affected
+		p.event.Changes, p.body.Effects, p.write.Expect.Referrers = nil, nil, nil
 	}
-	var dangling []config.Problem
-	v := n.view(nil)
-	for _, environment := range affected {
-		for _, from := range paths {
-			effective, err := v.effective(place{environment, from})
-			if err != nil || !refersTo(effective.Document, path) {
-				continue // a document that is broken is nobody's to be told of
-			}
-			offer := offers[environment]
-			if offer.from == 0 {
-				dangling = append(dangling, config.Problem{
-					Environment: n.tree.Name(environment), Path: from.String(), Message: "refers to the secret",
-				})
-			}
-			p.addSecretChange(environment, from, effective, watch.SecretCause{Environment: offer.from, Path: path, Version: offer.current})
-		}
-	}
-	if len(dangling) > 0 && refuse != nil {
+	lost := slices.ContainsFunc(affected, func(id config.EnvironmentID) bool { return offers[id].from == 0 })
+	if refuse != nil && (len(dangling) > 0 || many && lost) {
 		return refuse(dangling)
 	}
 	return nil
 }
 
-func (p *proposal) addSecretChange(environment config.EnvironmentID, from config.Path, effective config.Effective, cause watch.SecretCause) {
-	digest := effective.Document.Digest()
+// Bounds of what a secret's change tells by name.
+const (
+	maxTold      = 5_000    // documents, counted in each environment
+	maxToldBytes = 64 << 20 // of theirs that are looked at
+)
+
+// addReferrers adds to an event the documents among paths that refer to a
+// secret, and answers those that it is gone for. It is of KindTooLarge when they
+// are too many.
+func (n *snapshot) addReferrers(ctx context.Context, p *proposal, affected []config.EnvironmentID, offers map[config.EnvironmentID]offered, path config.Path, paths []config.Path) (dangling []config.Problem, err error) {
+	tooMany := config.Errorf(config.KindTooLarge, "too many documents refer to the secret")
+	if len(paths) > maxTold {
+		return nil, tooMany
+	}
+	worked, atHand := 0, 0
+	for len(paths) > 0 {
+		batch := paths[:min(len(paths), 200)]
+		paths = paths[len(batch):]
+		if err := n.readAll(ctx, batch...); err != nil {
+			return dangling, err
+		}
+		v := n.view(nil)
+		for _, from := range batch {
+			for _, environment := range affected {
+				effective, err := v.effective(place{environment, from})
+				worked += len(effective.Document.Canonical())
+				if worked > maxToldBytes || len(p.event.Changes) >= maxTold {
+					return dangling, tooMany
+				}
+				if err != nil || !refersTo(effective.Document, path) {
+					continue // a document that is broken is nobody's to be told of
+				}
+				offer := offers[environment]
+				cause := watch.SecretCause{Environment: offer.from, Path: path, Version: offer.current}
+				if offer.from == 0 {
+					dangling = append(dangling, config.Problem{
+						Environment: n.tree.Name(environment), Path: from.String(), Message: "refers to the secret",
+					})
+				}
+				if atHand += len(effective.Document.Canonical()); atHand > maxAtHand {
+					p.addSecretChange(environment, from, effective.Document.Digest(), config.Effective{}, cause)
+					continue
+				}
+				p.addSecretChange(environment, from, effective.Document.Digest(), effective, cause)
+			}
+		}
+	}
+	for read := range n.paths {
+		p.write.Expect.Paths = append(p.write.Expect.Paths, read)
+	}
+	return dangling, nil
+}
+
+func (p *proposal) addSecretChange(environment config.EnvironmentID, from config.Path, digest canon.Digest, effective config.Effective, cause watch.SecretCause) {
 	p.event.Changes = append(p.event.Changes, watch.Change{
 		Environment: environment, Path: from, Exists: true, Digest: digest, Effective: effective, Secret: &cause,
 	})
 	p.body.Effects = append(p.body.Effects, entryEffect{
 		Environment: environment, Path: from.String(), Digest: digest.String(),
-		Secret: &entrySecret{cause.Environment, cause.Path.String(), cause.Version},
+		Secret: &entrySecret{Environment: cause.Environment, Path: cause.Path.String(), Version: cause.Version},
 	})
 }
 

@@ -64,6 +64,7 @@ type Service struct {
 	secretHeads  *cache.Cache[cache.PathKey, secretHeads]
 	secretValues *cache.Cache[cache.VersionKey, store.SecretValue] // sealed
 	served       *cache.Cache[servedKey, struct{}]
+	adoptions    *cache.Cache[cache.VersionKey, time.Time] // when that of a record is to be looked at again
 	webhooks     Webhooks
 	metrics      *telemetry.Metrics
 	rewraps      rewraps
@@ -135,6 +136,9 @@ func New(o Options) *Service {
 	s.served = cache.New(cache.Options[servedKey, struct{}]{
 		Weight: servedCacheBytes, Age: servedAge,
 		Weigh: func(k servedKey, _ struct{}) uint32 { return uint32(len(k.Path.String()) + len(k.Principal) + 128) },
+	})
+	s.adoptions = cache.New(cache.Options[cache.VersionKey, time.Time]{
+		Weight: 1 << 20, Age: ackTime, Weigh: func(k cache.VersionKey, _ time.Time) uint32 { return uint32(len(k.Path.String()) + 128) },
 	})
 	s.tenants.load = s.loadTenant
 	return s

@@ -183,7 +183,7 @@ func (w *Watcher) notice(ctx context.Context, event *watch.Event) (Notice, bool,
 		if err != nil {
 			return Notice{}, false, err
 		}
-		if change.Secret != nil && !w.maySee(change.Secret.Path) {
+		if change.Secret != nil && !w.maySee(change.Secret.Path, change.Secret.Environment) {
 			cause := *change.Secret
 			cause.Version, change.Secret, notice.Whole = 0, &cause, false
 		}
@@ -193,7 +193,7 @@ func (w *Watcher) notice(ctx context.Context, event *watch.Event) (Notice, bool,
 		if secret.Environment != w.environment.ID || !w.in.Prefix.Contains(secret.Path) {
 			continue
 		}
-		if !w.maySee(secret.Path) {
+		if !w.maySee(secret.Path, secret.Supplier) {
 			notice.Whole = false
 			continue
 		}
@@ -203,12 +203,21 @@ func (w *Watcher) notice(ctx context.Context, event *watch.Event) (Notice, bool,
 }
 
 // maySee says whether the watcher may know which version of a secret is in use:
-// who may list it or read it.
-func (w *Watcher) maySee(path config.Path) bool {
-	resource := secretResource(w.in.Environment, path)
-	resource.Tenant = w.state.tenant.ID
-	return w.s.policy.Decide(w.who.Principal, access.SecretList, resource).Allowed ||
-		w.s.policy.Decide(w.who.Principal, access.SecretRead, resource).Allowed
+// who may list it or read it, here and where it comes from.
+func (w *Watcher) maySee(path config.Path, supplier config.EnvironmentID) bool {
+	names := []string{w.in.Environment}
+	if supplier != 0 && supplier != w.environment.ID {
+		names = append(names, w.EnvironmentName(supplier))
+	}
+	for _, name := range names {
+		resource := secretResource(name, path)
+		resource.Tenant = w.state.tenant.ID
+		if !w.s.policy.Decide(w.who.Principal, access.SecretList, resource).Allowed &&
+			!w.s.policy.Decide(w.who.Principal, access.SecretRead, resource).Allowed {
+			return false
+		}
+	}
+	return true
 }
 
 // seen is a change as the caller may see it, with its document when that is wanted.

@@ -55,7 +55,8 @@ type SecretCause struct {
 type SecretNotice struct {
 	Environment config.EnvironmentID
 	Path        config.Path
-	Version     config.Version // in use now; 0 for none
+	Version     config.Version       // in use now; 0 for none
+	Supplier    config.EnvironmentID // that it comes from now; 0 for none
 }
 
 // Cause is the version of a layer that changed an effective document.
