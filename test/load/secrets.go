@@ -106,7 +106,7 @@ func fillSome(ctx context.Context, a *arena, o options, writer int) error {
 		if err := w.conn.SetDeadline(time.Now().Add(patience)); err != nil {
 			return err
 		}
-		if _, err := w.must(request("PUT", fmt.Sprintf("%sproduction/secrets/many/s%d", tenant, n), a.token, secretBody())); err != nil {
+		if _, err := w.must(request("PUT", fmt.Sprintf("%sproduction/secrets/many/s%d", tenant, n), a.token, []byte(`{"generate":{"kind":"hex"}}`))); err != nil {
 			return err
 		}
 	}
