@@ -76,7 +76,7 @@ func (c *canaryRun) routes(t *testing.T) {
 	for i, path := range slices.Sorted(maps.Keys(d.Paths)) {
 		for _, method := range canaryMethods {
 			route, described := d.Paths[path][strings.ToLower(method)]
-			ok := false
+			var ok bool
 			switch {
 			case !described:
 				c.call(readers.token, method, readers.fill(path), []byte(c.fields()))
@@ -361,7 +361,7 @@ func (c *canaryRun) rawRequests(target string) {
 		"a chunk cut short": head + "Transfer-Encoding: chunked\r\n\r\nffff\r\n" + body, "a bad encoding": head + "Transfer-Encoding: " + c.m.core + "\r\n\r\n", "a bad method": c.m.core + " / HTTP/1.1\r\nHost: a\r\n\r\n",
 		"a body as a request": head + "Content-Length: 0\r\n\r\n" + body + "\r\n\r\n", "a bad version": "PUT / " + c.m.core + "\r\n\r\n", "a bad host": "GET /health/live HTTP/1.1\r\nHost: " + c.m.core + "/?\r\n\r\n",
 	} {
-		connection, err := net.Dial("tcp", strings.TrimPrefix(c.server.client.Address(), "http://")) //nolint:noctx // ends below
+		connection, err := net.Dial("tcp", strings.TrimPrefix(c.server.client.Address(), "http://"))
 		if err != nil {
 			c.t.Fatal(err)
 		}
@@ -460,7 +460,7 @@ func (c *canaryRun) inObject(d canaryAPI, name string, schema map[string]any, de
 		made.stuffed = append(made.stuffed, stuffedBody{name, map[string]any{"value": core}}, stuffedBody{name, map[string]any{"value": []any{core}}})
 	}
 	for member, schema := range properties {
-		below := c.bodies(d, strings.TrimPrefix(name+"."+member, "."), schema.(map[string]any), depth-1) //nolint:errcheck // a schema is an object
+		below := c.bodies(d, strings.TrimPrefix(name+"."+member, "."), schema.(map[string]any), depth-1)
 		if slices.Contains(required, any(member)) {
 			plain[member] = below.plain
 		}

@@ -95,7 +95,7 @@ func (c *canaryRun) start() {
 
 // ended takes over the log of a server that was told to end.
 func (c *canaryRun) ended() string {
-	text := c.server.cmd.Stderr.(*bytes.Buffer).String() //nolint:errcheck // startServer makes it so
+	text := c.server.cmd.Stderr.(*bytes.Buffer).String()
 	c.said = append(c.said, text)
 	return text
 }
@@ -105,7 +105,7 @@ func (c *canaryRun) look(where string, text []byte) bool {
 	c.t.Helper()
 	found := c.m.in(text)
 	if found != "" {
-		c.t.Errorf("%s: the value of a secret (%s) in %.4000s", where, found, text)
+		c.t.Errorf("%s: the value of a secret (%s) in %.2000q", where, found, text)
 	}
 	return found == ""
 }
@@ -342,7 +342,7 @@ func (c *canaryRun) operators(t *testing.T) {
 	c = c.within(t)
 	get := func(target string) []byte {
 		t.Helper()
-		answer, err := http.Get("http://" + c.operator + target) //nolint:noctx // the test ends it
+		answer, err := http.Get("http://" + c.operator + target)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -405,7 +405,9 @@ func (c *canaryRun) lookAtProcess(who string, pid int, inEnvironment bool) {
 				c.t.Errorf("%s: the value is not in the environment, where it was asked for", who)
 			}
 		default:
-			c.look(who+", "+name, text)
+			if found := c.m.in(text); found != "" { // the rest of an environment is nobody's business
+				c.t.Errorf("%s: its %s holds the value of a secret (%s)", who, name, found)
+			}
 		}
 	}
 }
@@ -477,18 +479,29 @@ func (c *canaryRun) logs() {
 		c.t.Errorf("hardly anything was logged: %.2000s", c.said[0])
 	}
 	for _, log := range c.said {
+		told := 0
 		for line := range strings.Lines(log) {
-			c.look("the log", []byte(line))
-			if found := c.stuffed.in([]byte(line)); found != "" {
-				c.t.Errorf("the log holds what stood in a request (%s): %s", found, line)
-			}
-			for _, token := range c.tokens {
-				if found := token.in([]byte(line)); found != "" {
-					c.t.Errorf("the log holds a token (%s): %s", found, line)
-				}
+			if told < 10 && !c.lookAtLine([]byte(line)) {
+				told++
 			}
 		}
 	}
+}
+
+func (c *canaryRun) lookAtLine(line []byte) bool {
+	c.t.Helper()
+	clean := c.look("the log", line)
+	if found := c.stuffed.in(line); found != "" {
+		c.t.Errorf("the log holds what stood in a request (%s): %.2000s", found, line)
+		clean = false
+	}
+	for _, token := range c.tokens {
+		if found := token.in(line); found != "" {
+			c.t.Errorf("the log holds a token (%s): %.2000s", found, line)
+			clean = false
+		}
+	}
+	return clean
 }
 
 // files looks through everything that servers and commands left behind.
