@@ -15,7 +15,7 @@ RACE := $(shell command -v $(firstword $(CC)) >/dev/null 2>&1 && echo -race)
 
 FUZZTIME ?= 30s
 SOAKTIME ?= 60m
-COVER_PACKAGES := ./internal/config ./internal/seal ./internal/service
+COVER_PACKAGES := ./internal/config ./internal/secret ./internal/seal ./internal/service
 COVER_FLOOR := 90
 
 .PHONY: help
