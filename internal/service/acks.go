@@ -195,22 +195,32 @@ func mayBeAdopted(r secret.Record, now time.Time) bool {
 	return grace && err == nil && overlapsByAdoption(r) && now.Sub(active.Activated) >= ackTime
 }
 
-// clients are the live clients of an environment.
-func (s *Service) clients(ctx context.Context, state *tenantState, environment config.EnvironmentID) ([]ClientState, error) {
+// eachAck opens what the live clients of an environment said, one by one.
+func (s *Service) eachAck(ctx context.Context, state *tenantState, environment config.EnvironmentID, visit func(store.Ack, ackBody) error) error {
 	acks, err := s.store.Acks(ctx, state.tenant.ID, environment, s.clock())
 	if err != nil {
-		return nil, err
+		return err
 	}
-	clients := make([]ClientState, 0, len(acks))
 	for _, ack := range acks {
 		text, err := s.keyring.Open(ctx, ackPlace(state.tenant.ID, ack), ack.Sealed)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		var body ackBody
 		if err := json.Unmarshal(text, &body); err != nil {
-			return nil, unavailable(err, "a stored acknowledgement does not parse")
+			return unavailable(err, "a stored acknowledgement does not parse")
 		}
+		if err := visit(ack, body); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// clients are the live clients of an environment.
+func (s *Service) clients(ctx context.Context, state *tenantState, environment config.EnvironmentID) ([]ClientState, error) {
+	var clients []ClientState
+	err := s.eachAck(ctx, state, environment, func(ack store.Ack, body ackBody) error {
 		c := ClientState{
 			AckRequest: AckRequest{Client: ack.Client, Revision: body.Revision, Digest: body.Digest, Secrets: make(map[config.Path]config.Version, len(body.Secrets))},
 			Principal:  ack.Principal, Time: ack.Time, Expires: ack.Expires,
@@ -218,13 +228,14 @@ func (s *Service) clients(ctx context.Context, state *tenantState, environment c
 		for name, version := range body.Secrets {
 			path, err := config.ParsePath(name)
 			if err != nil {
-				return nil, unavailable(err, "a stored acknowledgement does not parse")
+				return unavailable(err, "a stored acknowledgement does not parse")
 			}
 			c.Secrets[path] = config.Version(version)
 		}
 		clients = append(clients, c)
-	}
-	return clients, nil
+		return nil
+	})
+	return clients, err
 }
 
 // Acks answers what the live clients of an environment run. Which secrets they
@@ -310,14 +321,14 @@ func (s *Service) adoption(ctx context.Context, state *tenantState, supplier con
 		if heads.supplied(tree.Tree, heir) != head {
 			continue
 		}
-		clients, err := s.clients(ctx, state, heir)
+		err := s.eachAck(ctx, state, heir, func(ack store.Ack, body ackBody) error {
+			if version, uses := body.Secrets[path.String()]; uses {
+				result.add(Adopter{ack.Client, ack.Principal, tree.Name(heir), config.Version(version), ack.Time})
+			}
+			return nil
+		})
 		if err != nil {
 			return Adoption{}, err
-		}
-		for _, c := range clients {
-			if version, uses := c.Secrets[path]; uses {
-				result.add(Adopter{c.Client, c.Principal, tree.Name(heir), version, c.Time})
-			}
 		}
 	}
 	return result, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/llm-devops/llm-config-manager/internal/access"
 	"github.com/llm-devops/llm-config-manager/internal/config"
@@ -175,8 +176,61 @@ func (s *Service) wished(ctx context.Context, who Caller, state *tenantState, n 
 	if err := s.guardSecretReferences(ctx, who, state, p); err != nil {
 		return nil, err
 	}
-	*result = ChangeResult{Message: w.message, Edits: p.results(), Lost: wish.lost, Notes: wish.notes}
+	missing, err := s.missingSecrets(ctx, who, state, p)
+	if err != nil {
+		return nil, err
+	}
+	*result = ChangeResult{Message: w.message, Edits: p.results(), Lost: wish.lost, Notes: slices.Concat(wish.notes, missing)}
 	return p, nil
+}
+
+// maxMissing bounds the secrets that are looked for to say that they are missing.
+const maxMissing = 100
+
+// missingSecrets tells of references to secrets that are not there, which is
+// allowed: who writes them may be somebody else. It tells those who may list
+// them wherever they could come from.
+func (s *Service) missingSecrets(ctx context.Context, who Caller, state *tenantState, p *plan) ([]string, error) {
+	var notes []string
+	looked := map[config.Path]bool{}
+	for _, e := range p.edits {
+		for _, path := range e.after.secrets {
+			if len(looked) == maxMissing {
+				return notes, nil
+			}
+			if looked[path] {
+				continue
+			}
+			looked[path] = true
+			heads, err := s.heads(ctx, p.tenant, path)
+			if err != nil {
+				return nil, err
+			}
+			var without []string
+			for _, heir := range p.tree.Heirs(e.at.environment) {
+				if heads.supplied(p.tree, heir) == nil && s.mayListAlong(who, state, p.tree, heir, path) {
+					without = append(without, p.tree.Name(heir))
+				}
+			}
+			if len(without) > 0 {
+				notes = append(notes, "there is no secret "+path.String()+" in "+strings.Join(without, ", "))
+			}
+		}
+	}
+	return notes, nil
+}
+
+// mayListAlong says whether a caller may list a secret wherever an environment
+// could have it from.
+func (s *Service) mayListAlong(who Caller, state *tenantState, tree *config.Tree, environment config.EnvironmentID, path config.Path) bool {
+	for _, id := range secretChain(tree, environment, false) {
+		resource := secretResource(tree.Name(id), path)
+		resource.Tenant = state.tenant.ID
+		if !s.policy.Decide(who.Principal, access.SecretList, resource).Allowed {
+			return false
+		}
+	}
+	return true
 }
 
 // guardSecretReferences asks for the right to refer to each secret that the

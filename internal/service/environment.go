@@ -85,7 +85,7 @@ func (s *Service) PutEnvironment(ctx context.Context, who Caller, tenant, name s
 			}
 			fresh := e.Version == 1
 			if !fresh {
-				if err := n.checkTree(ctx, next, e.ID); err != nil {
+				if err := n.checkTree(ctx, next, e.ID, s.mayRefer(ctx, who, state)); err != nil {
 					return nil, err
 				}
 			}
@@ -206,16 +206,8 @@ func (n *snapshot) withoutEnvironment(ctx context.Context, name string) (config.
 		}
 		return e, nil, refusal
 	}
-	secrets, _, err := n.s.store.ScanSecrets(ctx, n.tenant, store.Scan{Environments: []config.EnvironmentID{e.ID}, Page: store.Page{Limit: 10}})
-	if err != nil {
+	if err := n.noSecretsIn(ctx, e); err != nil {
 		return e, nil, err
-	}
-	if len(secrets) > 0 {
-		refusal := config.Errorf(config.KindInUse, "%s has secrets of its own", name).Hint("delete them first")
-		for _, row := range secrets {
-			refusal.Details = append(refusal.Details, config.Problem{Environment: name, Path: row.Path.String(), Message: "is a secret"})
-		}
-		return e, nil, refusal
 	}
 	all := slices.DeleteFunc(n.tree.All(), func(a config.Environment) bool { return a.ID == e.ID })
 	tree, err := config.NewTree(all)
@@ -223,9 +215,46 @@ func (n *snapshot) withoutEnvironment(ctx context.Context, name string) (config.
 	return e, tree, err
 }
 
+// noSecretsIn refuses while an environment has secrets with values, also when
+// they are deleted: once it is gone nobody could destroy them any more.
+func (n *snapshot) noSecretsIn(ctx context.Context, e config.Environment) error {
+	refusal := config.Errorf(config.KindInUse, "%s has secrets of its own", e.Name).
+		Hint("delete and destroy them first; `llm-config secret ls --deleted` lists them")
+	page := store.Page{Limit: 100}
+	for {
+		rows, next, err := n.s.store.ScanSecrets(ctx, n.tenant, store.Scan{Environments: []config.EnvironmentID{e.ID}, Deleted: true, Page: page})
+		if err != nil {
+			return err
+		}
+		for _, row := range rows {
+			head, err := n.s.openHead(ctx, n.tenant, row)
+			if err != nil {
+				return err
+			}
+			problem := config.Problem{Environment: e.Name, Path: row.Path.String(), Message: "is a secret"}
+			if !head.record.Deleted.IsZero() {
+				if len(undestroyed(head.record)) == 0 {
+					continue
+				}
+				problem.Message = "is a deleted secret that was not destroyed"
+			}
+			refusal.Details = append(refusal.Details, problem)
+		}
+		if next == "" || len(refusal.Details) >= 10 {
+			break
+		}
+		page.Cursor = next
+	}
+	if len(refusal.Details) == 0 {
+		return nil
+	}
+	return refusal
+}
+
 // checkTree refuses a tree in which a document of an environment, or of one
-// that inherits from it, would not stand.
-func (n *snapshot) checkTree(ctx context.Context, next *config.Tree, id config.EnvironmentID) error {
+// that inherits from it, would not stand, or would refer to a secret that it did
+// not refer to before and the caller may not refer to.
+func (n *snapshot) checkTree(ctx context.Context, next *config.Tree, id config.EnvironmentID, mayRefer func(environment string, path config.Path) error) error {
 	would := &snapshot{s: n.s, tenant: n.tenant, at: n.at, tree: next, paths: map[config.Path]map[config.EnvironmentID]layer{}}
 	for _, heir := range next.Heirs(id) {
 		v := would.view(nil)
@@ -233,14 +262,56 @@ func (n *snapshot) checkTree(ctx context.Context, next *config.Tree, id config.E
 			if err := would.readAll(ctx, path); err != nil {
 				return err
 			}
-			_, err := v.effective(place{heir, path})
-			return within(err, next.Name(heir), path)
+			effective, err := v.effective(place{heir, path})
+			if err != nil {
+				return within(err, next.Name(heir), path)
+			}
+			return n.checkInherited(ctx, place{heir, path}, effective.Document, mayRefer)
 		})
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// checkInherited asks for the right to refer to secrets that a document would
+// refer to by inheriting it.
+func (n *snapshot) checkInherited(ctx context.Context, at place, would config.Document, mayRefer func(environment string, path config.Path) error) error {
+	targets, err := config.SecretTargets(would)
+	if err != nil || len(targets) == 0 {
+		return within(err, n.tree.Name(at.environment), at.path)
+	}
+	if err := n.readAll(ctx, at.path); err != nil {
+		return err
+	}
+	now, _ := n.view(nil).effective(at) // one that is broken refers to nothing
+	for _, target := range targets {
+		if refersTo(now.Document, target.Reference.Path) {
+			continue
+		}
+		if err := mayRefer(n.tree.Name(at.environment), target.Reference.Path); err != nil {
+			return within(err, n.tree.Name(at.environment), at.path)
+		}
+	}
+	return nil
+}
+
+// mayRefer asks once for the right to refer to each secret in each environment.
+func (s *Service) mayRefer(ctx context.Context, who Caller, state *tenantState) func(environment string, path config.Path) error {
+	type asked struct {
+		environment string
+		path        config.Path
+	}
+	known := map[asked]bool{}
+	return func(environment string, path config.Path) error {
+		if known[asked{environment, path}] {
+			return nil
+		}
+		known[asked{environment, path}] = true
+		_, err := s.guard(ctx, who, access.SecretRefer, state.tenant.Name, secretResource(environment, path))
+		return err
+	}
 }
 
 // proposeTree proposes a new version of an environment. Anything may change in
