@@ -176,7 +176,7 @@ func (s *Service) endAdopted(ctx context.Context, state *tenantState, heads []*s
 					return plan, nil // it was rotated on meanwhile
 				}
 				plan.record, _ = before.record.EndGrace(now)
-				plan.about, _ = lastEnded(before.record, plan.record)
+				plan.about = lastEnded(before.record, plan.record)
 				plan.summary = "every client has version " + versionText(current) + ", so the grace of version " + versionText(plan.about) + " ended"
 				return plan, nil
 			}))

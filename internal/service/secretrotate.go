@@ -242,11 +242,11 @@ func (r *rotation) byWebhook(ctx context.Context) (SecretResult, error) {
 		return staged, nil
 	}
 	r.step.IfRecord = nil // the record moved on by our own hand
-	if answer, err := r.call(ctx, callProbe, staged.Version); err != nil {
+	answer, err := r.call(ctx, callProbe, staged.Version)
+	if err != nil {
 		return SecretResult{}, r.failed(ctx, staged.Version, err)
-	} else {
-		clear(answer)
 	}
+	clear(answer)
 	grace, immediately := r.step.grace()
 	result, err := r.s.mutateSecret(ctx, r.work(true, func(now time.Time, before *secretHead) (secretPlan, error) {
 		if v, _ := before.record.Find(staged.Version); v.State != secret.Staged {

@@ -213,7 +213,7 @@ func planSettle(before *secretHead, waiting bool, now time.Time) secretPlan {
 	if !ended {
 		return plan
 	}
-	plan.about, _ = lastEnded(before.record, record)
+	plan.about = lastEnded(before.record, record)
 	plan.event, plan.summary = "secret.retire", "the grace of version "+versionText(plan.about)+" ended"
 	if waiting && overlapsByAdoption(record) {
 		plan.record.Overdue = plan.about
@@ -228,14 +228,14 @@ func overlapsByAdoption(r secret.Record) bool {
 }
 
 // lastEnded is the version that was in grace before and is not any more.
-func lastEnded(before, after secret.Record) (config.Version, bool) {
+func lastEnded(before, after secret.Record) config.Version {
 	for _, v := range before.Versions {
 		if v.State != secret.Grace {
 			continue
 		}
 		if now, ok := after.Find(v.Number); ok && now.State != secret.Grace {
-			return v.Number, true
+			return v.Number
 		}
 	}
-	return 0, false
+	return 0
 }
