@@ -84,9 +84,11 @@ func (c *canaryRun) verb(h habitat, v *cobra.Command, path string) (worked bool)
 	c.must(h.token, "PUT", api.Build(api.RouteLayer, h.tenant, "base", path), `{"a":"${secret:`+path+`}","b":{"c":"x ${secret:`+path+`#middle}"}}`)
 	name := strings.Fields(v.CommandPath())[1:]
 	plausible := c.arguments(h, v, path)
-	lines := [][]string{nil, plausible}
-	if !slices.Equal(plausible, []string{path}) {
-		lines = append(lines, []string{path})
+	lines := [][]string{nil}
+	for _, line := range [][]string{plausible, {path}} {
+		if !slices.ContainsFunc(lines, func(known []string) bool { return slices.Equal(known, line) }) {
+			lines = append(lines, line)
+		}
 	}
 	for flag, values := range map[string][]string{"output": {"json"}, "reveal": {"true"}, "yes": {"true"}} {
 		if v.Flags().Lookup(flag) == nil {
