@@ -30,6 +30,7 @@ const (
 	CodeForbidden            Code = "forbidden"              // known, and not allowed
 	CodeSecretUnavailable    Code = "secret_unavailable"     // a reference to a secret that is not there, or not for you
 	CodeWeakSecret           Code = "weak_secret"            // a value that could be guessed
+	CodeRotationFailed       Code = "rotation_failed"        // the receiver made no new value, or it did not work; the old one stays
 	CodeNotFound             Code = "not_found"              // absent, or in a tenant that is not yours
 	CodeMethodNotAllowed     Code = "method_not_allowed"     // the route exists, not with this method
 	CodeGone                 Code = "gone"                   // was there; destroyed or purged for good
@@ -70,6 +71,7 @@ var Statuses = map[Code]int{
 	CodeForbidden:            http.StatusForbidden,
 	CodeSecretUnavailable:    http.StatusForbidden,
 	CodeWeakSecret:           http.StatusUnprocessableEntity,
+	CodeRotationFailed:       http.StatusFailedDependency,
 	CodeNotFound:             http.StatusNotFound,
 	CodeMethodNotAllowed:     http.StatusMethodNotAllowed,
 	CodeGone:                 http.StatusGone,

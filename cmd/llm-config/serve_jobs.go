@@ -21,8 +21,9 @@ const (
 )
 
 // servedFor is how long it is kept which secrets a principal was served: longer
-// than the longest overlap of two versions.
-const servedFor = 100 * 24 * time.Hour
+// than the longest schedule and the longest grace together, since a client may run
+// one version for all that time.
+const servedFor = 500 * 24 * time.Hour
 
 // background makes the runner of the jobs.
 func (p *process) background() (*jobs.Runner, error) {

@@ -29,6 +29,7 @@ const (
 	KindForbidden            Kind = "forbidden"              // known, and not allowed
 	KindSecretUnavailable    Kind = "secret_unavailable"     // a reference to a secret that is not there, or not for the reader
 	KindWeakSecret           Kind = "weak_secret"            // a value that could be guessed
+	KindRotationFailed       Kind = "rotation_failed"        // the receiver made no new value, or it did not work
 	KindNotFound             Kind = "not_found"              // absent, or in a tenant that is not yours
 	KindGone                 Kind = "gone"                   // was there; destroyed or purged for good
 	KindTimeout              Kind = "timeout"                // the request body came too slowly

@@ -81,7 +81,7 @@ func OpenPassphraseKeeper(name string, passphrase []byte) (Keeper, error) {
 
 // weighPassphrase goes on from "the passphrase of K".
 func weighPassphrase(passphrase []byte) error {
-	const another = "take seven words drawn with dice, or 24 characters of `llm-config secret generate`"
+	const another = "take seven words drawn with dice, or what `openssl rand -base64 24` prints"
 	switch {
 	case !utf8.Valid(passphrase):
 		return fmt.Errorf("is not UTF-8 text: %s", another)

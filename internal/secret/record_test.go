@@ -149,7 +149,7 @@ func TestTransitions(t *testing.T) {
 		{"revoke", "deleted: active", revoke(1), "deleted: revoked"},
 
 		{"destroy", "staged active", destroy(1), "destroyed active"},
-		{"destroy", "grace active", destroy(1), "destroyed active"},
+		{"destroy", "grace active", destroy(1), "in_use"},
 		{"destroy", "retired active", destroy(1), "destroyed active"},
 		{"destroy", "revoked", destroy(1), "destroyed"},
 		{"destroy", "destroyed active", destroy(1), "="},

@@ -223,8 +223,8 @@ func (r Record) Revoke(number config.Version, now time.Time) (Record, error) {
 }
 
 // Destroy answers the record with versions destroyed, all or none; those that
-// are already stay as they are. The active one of a secret that is not deleted
-// is KindInUse.
+// are already stay as they are. What readers are given, the active one and the one in
+// grace, is KindInUse unless the secret is deleted.
 func (r Record) Destroy(numbers []config.Version, now time.Time) (Record, error) {
 	next := r.clone()
 	for _, number := range numbers {
@@ -232,9 +232,9 @@ func (r Record) Destroy(numbers []config.Version, now time.Time) (Record, error)
 		if err != nil {
 			return r, err
 		}
-		if r.Versions[i].State == Active && r.Deleted.IsZero() {
-			return r, config.Errorf(config.KindInUse, "version %d of the secret is active", number).
-				Hint("activate another version or revoke this one before, or delete the secret")
+		if s := r.Versions[i].State; (s == Active || s == Grace) && r.Deleted.IsZero() {
+			return r, config.Errorf(config.KindInUse, "readers are still given version %d of the secret", number).
+				Hint("revoke it before, or delete the secret")
 		}
 		if r.Versions[i].State != Destroyed {
 			next.end(i, Destroyed, plain(now))

@@ -32,6 +32,10 @@ type ackBody struct {
 	Revision config.Revision  `json:"r"`
 	Digest   string           `json:"d,omitempty"`
 	Secrets  map[string]int64 `json:"s,omitempty"`
+
+	// From are the environments whose versions these are: what is inherited has
+	// the same numbers as what overrides it.
+	From map[string]config.EnvironmentID `json:"f,omitempty"`
 }
 
 // Ack takes note of what a client runs, for 90 seconds. It may name only
@@ -49,13 +53,13 @@ func (s *Service) Ack(ctx context.Context, who Caller, tenant, environment strin
 		return time.Time{}, err
 	}
 	tree := state.tree.Load()
-	suppliers, err := s.ackedSuppliers(ctx, who, state, tree.Tree, env.ID, r.Secrets)
+	from, suppliers, err := s.ackedSuppliers(ctx, who, state, tree.Tree, env.ID, r.Secrets)
 	if err != nil {
 		return time.Time{}, err
 	}
 	now := s.clock().UTC()
 	ack := store.Ack{Environment: env.ID, Principal: who.Principal.ID, Client: r.Client, Time: now, Expires: now.Add(ackTime)}
-	if ack.Sealed, err = s.keyring.Seal(ctx, ackPlace(state.tenant.ID, ack), r.body()); err != nil {
+	if ack.Sealed, err = s.keyring.Seal(ctx, ackPlace(state.tenant.ID, ack), r.body(from)); err != nil {
 		return time.Time{}, err
 	}
 	if err := s.store.PutAck(ctx, state.tenant.ID, ack, maxAcks); err != nil {
@@ -82,10 +86,13 @@ func (r AckRequest) check(newest config.Revision) error {
 	return nil
 }
 
-func (r AckRequest) body() []byte {
-	body := ackBody{Revision: r.Revision, Digest: r.Digest, Secrets: make(map[string]int64, len(r.Secrets))}
+func (r AckRequest) body(from map[config.Path]config.EnvironmentID) []byte {
+	body := ackBody{
+		Revision: r.Revision, Digest: r.Digest,
+		Secrets: make(map[string]int64, len(r.Secrets)), From: make(map[string]config.EnvironmentID, len(r.Secrets)),
+	}
 	for path, version := range r.Secrets {
-		body.Secrets[path.String()] = int64(version)
+		body.Secrets[path.String()], body.From[path.String()] = int64(version), from[path]
 	}
 	text, err := json.Marshal(body)
 	if err != nil {
@@ -100,37 +107,37 @@ func ackPlace(tenant config.TenantID, a store.Ack) seal.Place {
 	}
 }
 
-// ackedSuppliers checks that the principal was given each version, and answers
-// the records that they are of. A version may be of any environment that the
-// secret could have come from when it was read.
-func (s *Service) ackedSuppliers(ctx context.Context, who Caller, state *tenantState, tree *config.Tree, environment config.EnvironmentID, secrets map[config.Path]config.Version) ([]*secretHead, error) {
-	var suppliers []*secretHead
+// ackedSuppliers checks that the principal was given each version. It answers
+// the environments that they were given from, which may be any that the secret
+// could have come from when it was read, and the records that count now.
+func (s *Service) ackedSuppliers(ctx context.Context, who Caller, state *tenantState, tree *config.Tree, environment config.EnvironmentID, secrets map[config.Path]config.Version) (from map[config.Path]config.EnvironmentID, suppliers []*secretHead, err error) {
+	from = make(map[config.Path]config.EnvironmentID, len(secrets))
 	for _, path := range slices.SortedFunc(maps.Keys(secrets), config.Path.Compare) {
-		var err error
 		given := false
 		for _, id := range tree.Chain(environment) {
 			served := store.Served{Principal: who.Principal.ID, Environment: id, Path: path, Version: secrets[path]}
 			if given, err = s.wasServed(ctx, state.tenant.ID, served); given || err != nil {
+				from[path] = id
 				break
 			}
 		}
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if !given {
-			return nil, config.Errorf(config.KindBadRequest, "version %d of the secret %s was not given to you", secrets[path], path).
+			return nil, nil, config.Errorf(config.KindBadRequest, "version %d of the secret %s was not given to you", secrets[path], path).
 				At(config.Pointer{}.Append("secrets").Append(path.String()).String()).Hint("acknowledge only what was read with this token")
 		}
 		// Not before: how long it takes must not tell whether there is a secret.
 		heads, err := s.heads(ctx, state.tenant.ID, path)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if head := heads.supplied(tree, environment); head != nil {
 			suppliers = append(suppliers, head)
 		}
 	}
-	return suppliers, nil
+	return from, suppliers, nil
 }
 
 func (s *Service) wasServed(ctx context.Context, tenant config.TenantID, served store.Served) (bool, error) {
@@ -323,7 +330,8 @@ func (s *Service) adoption(ctx context.Context, state *tenantState, supplier con
 		}
 		err := s.eachAck(ctx, state, heir, func(ack store.Ack, body ackBody) error {
 			if version, uses := body.Secrets[path.String()]; uses {
-				result.add(Adopter{ack.Client, ack.Principal, tree.Name(heir), config.Version(version), ack.Time})
+				adopter := Adopter{ack.Client, ack.Principal, tree.Name(heir), config.Version(version), ack.Time}
+				result.add(adopter, body.From[path.String()] == supplier)
 			}
 			return nil
 		})
@@ -334,9 +342,10 @@ func (s *Service) adoption(ctx context.Context, state *tenantState, supplier con
 	return result, nil
 }
 
-func (a *Adoption) add(c Adopter) {
+// add counts a client; one that still has what it inherited before waits.
+func (a *Adoption) add(c Adopter, same bool) {
 	a.Clients = append(a.Clients, c)
-	if c.Version == a.Current {
+	if same && c.Version == a.Current {
 		a.Adopted++
 	} else {
 		a.Waiting++

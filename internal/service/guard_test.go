@@ -326,6 +326,10 @@ func TestAllowedWithTheRight(t *testing.T) {
 					who = s.root
 				}
 				switch name {
+				case "DestroySecret":
+					a := s.actor
+					_, err := a.s.RevokeSecret(t.Context(), a.who, a.tenant, "production", path("gateway"), service.SecretStep{})
+					must(t, err)
 				case "RotateMasterKey":
 					must(t, seal.AddFileKey(w.master))
 				case "RotateServerToken":

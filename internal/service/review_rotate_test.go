@@ -77,8 +77,8 @@ func TestAFailedRotationIsNotAnsweredAsASuccess(t *testing.T) {
 		_, err := a.s.RotateSecret(t.Context(), who, a.tenant, "production", path("db"), service.SecretStep{})
 		return err
 	}
-	mustBe(t, config.KindUnavailable, rotate())
-	mustBe(t, config.KindUnavailable, rotate())
+	mustBe(t, config.KindRotationFailed, rotate())
+	mustBe(t, config.KindRotationFailed, rotate())
 	a.gets("production", "db", "one")
 	hook = makes("two")
 	must(t, rotate())
@@ -155,7 +155,7 @@ func TestReasonsOfFailuresTellNothingOfTheMachine(t *testing.T) {
 	})
 	a := hooked(t, secret.Rotation{}, &hook)
 	err := a.tryRotate(service.SecretStep{})
-	e := mustBe(t, config.KindUnavailable, err)
+	e := mustBe(t, config.KindRotationFailed, err)
 	if strings.Contains(e.Message, "/var/lib") {
 		t.Errorf("the answer says %s", e.Message)
 	}

@@ -136,7 +136,7 @@ func TestARotationThatFailsLeavesTheOldVersionActive(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			a, r := rotating(t, secret.Rotation{Every: 30 * day})
 			r.answer = answer
-			e := mustBe(t, config.KindUnavailable, a.tryRotate(service.SecretStep{}))
+			e := mustBe(t, config.KindRotationFailed, a.tryRotate(service.SecretStep{}))
 			if strings.Contains(describe(e), strong("two")) || strings.Contains(describe(e), "changeme") {
 				t.Errorf("the refusal shows the value: %s", describe(e))
 			}
@@ -304,7 +304,7 @@ func TestARotationThatIsAskedForAgainIsMadeOnce(t *testing.T) {
 		return a.s.RotateSecret(t.Context(), keyed(a.who, "key", "rotate"), a.tenant, "production", path("db"), service.SecretStep{})
 	}
 	_, err := rotate()
-	mustBe(t, config.KindUnavailable, err) // which is not kept: it may be tried again
+	mustBe(t, config.KindRotationFailed, err) // which is not kept: it may be tried again
 	r.answer = func(kind string) string {
 		if kind == "secret.rotate" {
 			return fmt.Sprintf(`{"fields":{"value":%q}}`, strong("two"))
@@ -320,4 +320,20 @@ func TestARotationThatIsAskedForAgainIsMadeOnce(t *testing.T) {
 	}
 	same(t, "versions", "1 grace, 2 active", a.versions("production", "db"))
 	a.gets("production", "db", "two", "one")
+}
+
+func TestWhoStillHasWhatItInheritedWaits(t *testing.T) {
+	a := newTenant(t)
+	a.putSecret("base", "db", "one")
+	a.gets("production", "db", "one")
+	must(t, a.acks("app", map[string]config.Version{"db": 1}))
+	a.putSecret("production", "db", "own") // version 1 as well
+	adoption, err := a.s.SecretAdoption(t.Context(), a.who, a.tenant, "production", path("db"))
+	must(t, err)
+	same(t, "adopted and waiting", "0 1", fmt.Sprint(adoption.Adopted, adoption.Waiting))
+	a.gets("production", "db", "own")
+	must(t, a.acks("app", map[string]config.Version{"db": 1}))
+	adoption, err = a.s.SecretAdoption(t.Context(), a.who, a.tenant, "production", path("db"))
+	must(t, err)
+	same(t, "adopted and waiting", "1 0", fmt.Sprint(adoption.Adopted, adoption.Waiting))
 }

@@ -129,9 +129,11 @@ func TestDeleteUndeleteDestroy(t *testing.T) {
 		return err
 	}
 	mustBe(t, config.KindInUse, destroy(false, 2))
+	mustBe(t, config.KindInUse, destroy(false, 1)) // in grace: readers were promised it
 	mustBe(t, config.KindInUse, destroy(true))
 	mustBe(t, config.KindBadRequest, destroy(true, 1))
 	mustBe(t, config.KindNotFound, destroy(false, 9))
+	a.step(a.s.RevokeSecret, "production", "db", service.SecretStep{})
 	must(t, destroy(false, 1))
 	a.gets("production", "db", "two")
 	_, err := a.revealVersion("production", "db", 1)
@@ -375,4 +377,27 @@ func TestNoReferrerIsMissedByRaces(t *testing.T) {
 	a.putSecret("production", "db", "two")
 	restore()
 	same(t, "told", 2, len(told(t, w))) // of the document, and that its secret changed
+}
+
+func TestOneSecretHasTwoValidVersionsAtMost(t *testing.T) {
+	a := newTenant(t)
+	a.putSecret("production", "db", "one")
+	same(t, "notes", 0, len(a.put1("production", "db", service.SecretRequest{Fields: a.fields("two")}).Notes))
+	notes := a.put1("production", "db", service.SecretRequest{Fields: a.fields("three")}).Notes
+	if len(notes) != 1 || !strings.Contains(notes[0], "version 1 was still in its grace") {
+		t.Errorf("the end of a grace before its time is told as %q", notes)
+	}
+}
+
+func TestANumberIsOfTheEnvironmentsOwnSecret(t *testing.T) {
+	a := newTenant(t)
+	a.putSecret("base", "db", "base")
+	a.stageSecret("production", "db", "staged")
+	got, err := a.revealVersion("production", "db", 1)
+	must(t, err)
+	same(t, "version 1", strong("staged"), got)
+	a.gets("production", "db", "base")
+	d, err := a.s.SecretDiff(t.Context(), a.who, a.tenant, path("db"), service.SecretPoint{Environment: "base"}, service.SecretPoint{Environment: "production", Version: 1})
+	must(t, err)
+	same(t, "diff", "changed", d.Fields[0].Change)
 }

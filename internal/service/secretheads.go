@@ -164,6 +164,26 @@ func (s *Service) findSecret(ctx context.Context, who Caller, action access.Acti
 	return head, nil
 }
 
+// findVersion is findSecret for a version by its number: numbers are those of
+// the environment's own secret where it has one, also while that only waits.
+func (s *Service) findVersion(ctx context.Context, who Caller, action access.Action, state *tenantState, environment string, path config.Path, version config.Version) (*secretHead, error) {
+	if version == 0 {
+		return s.findSecret(ctx, who, action, state, environment, path)
+	}
+	env, err := state.tree.Load().Named(environment)
+	if err != nil {
+		return nil, err
+	}
+	heads, err := s.heads(ctx, state.tenant.ID, path)
+	if err != nil {
+		return nil, err
+	}
+	if own := heads[env.ID]; own != nil && own.record.Deleted.IsZero() {
+		return own, nil
+	}
+	return s.findSecret(ctx, who, action, state, environment, path)
+}
+
 func noSecret(environment string, path config.Path) error {
 	return config.Errorf(config.KindNotFound, "there is no secret %s in %s", path, environment).
 		Hint("`llm-config secret ls` lists what there is")

@@ -54,7 +54,7 @@ func (s *Service) RevealSecret(ctx context.Context, who Caller, tenant, environm
 		return Revealed{}, err
 	}
 	revision := state.feed.Revision()
-	head, err := s.findSecret(ctx, who, access.SecretRead, state, environment, path)
+	head, err := s.findVersion(ctx, who, access.SecretRead, state, environment, path, r.Version)
 	if err != nil {
 		return Revealed{}, err
 	}
@@ -301,7 +301,7 @@ func (s *Service) SecretDiff(ctx context.Context, who Caller, tenant string, pat
 	diff := SecretDiff{Path: path}
 	var versions [2]secret.Version
 	for i, point := range []SecretPoint{from, to} {
-		head, err := s.findSecret(ctx, who, access.SecretList, state, point.Environment, path)
+		head, err := s.findVersion(ctx, who, access.SecretList, state, point.Environment, path, point.Version)
 		if err != nil {
 			return diff, err
 		}

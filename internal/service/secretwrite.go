@@ -83,6 +83,7 @@ func (s *Service) proposeSecret(ctx context.Context, w secretWork, n *snapshot, 
 	if err != nil {
 		return nil, err
 	}
+	plan.noteEnd(before, now)
 	after := &secretHead{Secret: store.Secret{Path: w.path, Environment: env.ID, Version: 1}, record: plan.record}
 	if before != nil {
 		after.Version = before.Version + 1
@@ -104,6 +105,21 @@ func (s *Service) proposeSecret(ctx context.Context, w secretWork, n *snapshot, 
 	p.write.Expect = store.Expect{Revision: n.at, Environments: true, Secrets: []config.Path{w.path}}
 	p.after = func(store.Receipt) { s.forgetSecret(n.tenant, write) }
 	return p, s.tellSecret(ctx, n, p, heads, after, plan, now)
+}
+
+// noteEnd says that a version in grace ends before its time: one secret has no
+// more than two valid versions.
+func (p *secretPlan) noteEnd(before *secretHead, now time.Time) {
+	if before == nil {
+		return
+	}
+	previous, ok := before.record.Previous(now)
+	if !ok || previous.Number == p.about {
+		return
+	}
+	if v, _ := p.record.Find(previous.Number); v.State == secret.Retired {
+		p.notes = append(p.notes, "version "+versionText(previous.Number)+" was still in its grace and is retired now: a secret has two valid versions at most")
+	}
 }
 
 // latest is the snapshot of what the store has, which may be more than this

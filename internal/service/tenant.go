@@ -43,6 +43,10 @@ func (s *Service) CreateTenant(ctx context.Context, who Caller, name string, fir
 }
 
 func (s *Service) found(ctx context.Context, who Caller, name string, first TokenRequest) (Founded, error) {
+	// Asked first, so that a name in use leaves no destroyed key behind.
+	if _, err := s.store.TenantNamed(ctx, name); err == nil {
+		return Founded{}, config.Errorf(config.KindAlreadyExists, "there is a tenant %q already", name)
+	}
 	tenant := config.Tenant{Name: name, Created: s.clock()}
 	if _, err := io.ReadFull(s.random, tenant.ID[:]); err != nil {
 		return Founded{}, unavailable(err, "no random numbers can be had")

@@ -207,3 +207,17 @@ func TestFirstTokenIsGivenOnce(t *testing.T) {
 		t.Errorf("the first token is of %+v", p)
 	}
 }
+
+func TestARefusedTenantLeavesNoKeyBehind(t *testing.T) {
+	w := newWorld(t)
+	w.found(t, "acme")
+	keys := func() int {
+		rows, err := w.keys.TenantKeys(t.Context(), nil, 100)
+		must(t, err)
+		return len(rows)
+	}
+	before := keys()
+	_, err := w.s.CreateTenant(t.Context(), w.root, "acme", service.TokenRequest{})
+	mustBe(t, config.KindAlreadyExists, err)
+	same(t, "keys and marks of destroyed ones", before, keys())
+}

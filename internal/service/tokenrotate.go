@@ -102,6 +102,9 @@ func (s *Service) succeed(ctx context.Context, who Caller, tenant config.TenantI
 	if !proven.Revoked.IsZero() || !s.clock().Before(proven.Expires) {
 		return old, IssuedToken{}, config.Errorf(config.KindGone, "token %s is revoked or expired", id).Hint("create another token")
 	}
+	if r.TTL == 0 {
+		r.TTL = proven.Expires.Sub(proven.Created) // as long as it was meant to be
+	}
 	request := TokenRequest{Name: proven.Name, TTL: r.TTL, TenantAdmin: proven.TenantAdmin, ServerAdmin: proven.ServerAdmin}
 	if err := request.check(); err != nil {
 		return old, IssuedToken{}, err
