@@ -50,7 +50,7 @@ type stream struct {
 // watch opens a watch; headers come in pairs.
 func (n *tenant) watch(t testing.TB, environment, query string, headers ...string) *stream {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*patience)
 	t.Cleanup(cancel)
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, n.http.URL+n.path(api.RouteWatch, environment)+query, nil)
 	if err != nil {
@@ -68,7 +68,7 @@ func (n *tenant) watch(t testing.TB, environment, query string, headers ...strin
 		body, _ := io.ReadAll(response.Body)
 		t.Fatalf("%d %v %s", response.StatusCode, response.Header, body)
 	}
-	s := &stream{events: make(chan event, 1), stop: cancel}
+	s := &stream{events: make(chan event, 64<<10), stop: cancel}
 	go func() {
 		defer close(s.events)
 		defer func() { _ = response.Body.Close() }()
