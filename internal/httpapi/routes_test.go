@@ -271,6 +271,8 @@ func TestEveryRouteServes(t *testing.T) {
 				body = strings.Replace(body, "stolen", v.name+"-child", 1)
 			case "DELETE " + api.RouteEnvironment:
 				target = v.path(r.Pattern, "edge")
+			case "POST " + api.RouteSecretDestroy:
+				v.call(t, "POST", v.path(api.RouteSecretRevoke, "base", "canary"), `{"version":1}`).want(t, 200)
 			case "POST " + api.RouteSecretUndo:
 				v.call(t, "DELETE", v.path(api.RouteSecret, "base", "canary"), nil).want(t, 200)
 			case "POST " + api.RouteKeysRetire:
