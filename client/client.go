@@ -56,13 +56,17 @@ func WithRootCAs(roots *x509.CertPool) Option { return func(c *Client) { c.roots
 // WithUserAgent names the program in the server's log.
 func WithUserAgent(name string) Option { return func(c *Client) { c.userAgent = name } }
 
-// WithTimeout bounds each attempt of a request; 0 means 30 s.
+// WithTimeout bounds each attempt of a request; 0 means 30 s. RotateSecret, which
+// may have to wait for a webhook, is never given less than two minutes.
 func WithTimeout(d time.Duration) Option { return func(c *Client) { c.timeout = d } }
 
 // WithRetry sets how often and how patiently requests are tried again.
 func WithRetry(r Retry) Option { return func(c *Client) { c.retry = r } }
 
-const defaultTimeout = 30 * time.Second
+const (
+	defaultTimeout = 30 * time.Second
+	slowTimeout    = 2 * time.Minute // a webhook is called twice, and each call a few times
+)
 
 // New makes a client of the server at an address such as
 // https://config.example.com or http://127.0.0.1:8700. It sends nothing yet.

@@ -403,7 +403,15 @@ func TestTLSRoots(t *testing.T) {
 		t.Errorf("%+v, %v", v, err)
 	}
 	_, err := must(New(server.URL, WithRootCAs(x509.NewCertPool()), WithRetry(Retry{Attempts: 1}))).Version(t.Context())
-	wantError(t, err, "certificate")
+	wantError(t, err, "certificate", "SSL_CERT_FILE")
+	_, err = must(New(strings.Replace(server.URL, "https:", "http:", 1), WithRetry(Retry{Attempts: 1}))).Version(t.Context())
+	wantError(t, err, "takes no plain HTTP: use https:// in the address")
+	_, err = must(New(strings.Replace(server.URL, "127.0.0.1", "localhost", 1), WithRootCAs(roots), WithRetry(Retry{Attempts: 1}))).Version(t.Context())
+	wantError(t, err, "use an address that its certificate names")
+	plain := httptest.NewServer(http.NotFoundHandler())
+	defer plain.Close()
+	_, err = must(New(strings.Replace(plain.URL, "http:", "https:", 1), WithRetry(Retry{Attempts: 1}))).Version(t.Context())
+	wantError(t, err, "speaks plain HTTP: use http:// in the address")
 }
 
 func TestCallersHTTPClientIsLeftAlone(t *testing.T) {

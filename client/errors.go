@@ -2,6 +2,8 @@ package client
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,6 +28,7 @@ var (
 	ErrForbidden          error = &api.Problem{Code: api.CodeForbidden}
 	ErrSecretUnavailable  error = &api.Problem{Code: api.CodeSecretUnavailable}
 	ErrWeakSecret         error = &api.Problem{Code: api.CodeWeakSecret}
+	ErrRotationFailed     error = &api.Problem{Code: api.CodeRotationFailed}
 	ErrNotFound           error = &api.Problem{Code: api.CodeNotFound}
 	ErrGone               error = &api.Problem{Code: api.CodeGone}
 	ErrConflict           error = &api.Problem{Code: api.CodeConflict}
@@ -88,6 +91,9 @@ func parseProblem(text []byte) (*api.Problem, error) {
 
 // failure is the error that an answer other than the hoped-for stands for.
 func (c *Client) failure(a *answer) error {
+	if c.speaksTLS(a) {
+		return fmt.Errorf("the server at %s takes no plain HTTP: use https:// in the address", c.Address())
+	}
 	if mediaType(a.header) != api.ProblemType {
 		return c.unexpected(a, "it is no problem document")
 	}
@@ -132,7 +138,27 @@ func (c *Client) unreachable(err error) error {
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		err = wrapped.Err // without the method and the URL, which say less than the address
 	}
-	return fmt.Errorf("cannot reach %s: %w; check the address, and that the server is running", c.Address(), err)
+	return fmt.Errorf("cannot reach %s: %w; %s", c.Address(), err, c.remedy(err))
+}
+
+// remedy is the next step after what the network said.
+func (c *Client) remedy(err error) string {
+	if errors.As(err, new(x509.UnknownAuthorityError)) {
+		return "if it is the right server, name the file with its authority's certificate in SSL_CERT_FILE"
+	}
+	if errors.As(err, new(x509.HostnameError)) {
+		return "use an address that its certificate names"
+	}
+	if errors.As(err, new(tls.RecordHeaderError)) || strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") {
+		return "this server speaks plain HTTP: use http:// in the address"
+	}
+	return "check the address, and that the server is running"
+}
+
+// speaksTLS says that an answer is what Go's servers give to plain HTTP where
+// they expect TLS.
+func (c *Client) speaksTLS(a *answer) bool {
+	return c.base.Scheme == "http" && a.status == http.StatusBadRequest && bytes.Contains(a.body, []byte("HTTP request to an HTTPS server"))
 }
 
 // mediaType is the Content-Type without its parameters.

@@ -47,7 +47,7 @@ func TestProblemIsTheError(t *testing.T) {
 func TestSentinelsHaveKnownCodes(t *testing.T) {
 	for _, sentinel := range []error{
 		ErrBadRequest, ErrInvalidDocument, ErrInvalidReference, ErrUnauthenticated, ErrTokenExpired, ErrTokenRevoked,
-		ErrForbidden, ErrSecretUnavailable, ErrWeakSecret, ErrNotFound, ErrGone, ErrConflict, ErrAlreadyExists, ErrInUse, ErrReferenced, ErrChangedSince,
+		ErrForbidden, ErrSecretUnavailable, ErrWeakSecret, ErrRotationFailed, ErrNotFound, ErrGone, ErrConflict, ErrAlreadyExists, ErrInUse, ErrReferenced, ErrChangedSince,
 		ErrRevisionInFuture, ErrPreconditionFailed, ErrTooLarge, ErrNotYet, ErrUnavailable,
 	} {
 		p, _ := errors.AsType[*api.Problem](sentinel)

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/llm-devops/llm-config-manager/api"
 )
@@ -28,6 +29,7 @@ type request struct {
 	header http.Header
 	body   []byte
 	once   bool // never try again, and so carry no Idempotency-Key
+	slow   bool // the server waits for others before it answers
 }
 
 // answer is what the server said, read to its end.
@@ -140,7 +142,8 @@ func keyFor(ctx context.Context) string {
 }
 
 func (c *Client) try(ctx context.Context, r *request) (*answer, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, fmt.Errorf("no answer within %s: %w", c.timeout, context.DeadlineExceeded))
+	limit := c.limit(r)
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %s: %w", limit, context.DeadlineExceeded))
 	defer cancel()
 	response, err := c.send(ctx, r)
 	if err != nil {
@@ -156,6 +159,14 @@ func (c *Client) try(ctx context.Context, r *request) (*answer, error) {
 		return nil, c.unexpected(a, fmt.Sprintf("it is over the bound of %d bytes", maxAnswer))
 	}
 	return a, nil
+}
+
+// limit is how long an attempt may take.
+func (c *Client) limit(r *request) time.Duration {
+	if r.slow {
+		return max(c.timeout, slowTimeout)
+	}
+	return c.timeout
 }
 
 // send makes one attempt, and leaves the answer's body to be read.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"strconv"
 	"time"
@@ -12,7 +13,8 @@ import (
 )
 
 // Retry says how requests are tried again after a broken connection or a 502,
-// 503 or 504. Reads are, and so are writes, which carry an Idempotency-Key.
+// 503 or 504. Reads are, and so are writes, which carry an Idempotency-Key; but a
+// rotation only after a broken connection, because every answer to it is final.
 type Retry struct {
 	Attempts int           // tries in all; 0 means 4, and 1 never to try again
 	Base     time.Duration // bound of the first wait, doubled with every other; 0 means 100 ms
@@ -60,15 +62,22 @@ func (r *request) retries(a *answer, err error, attempt int) bool {
 	case r.once:
 		return false
 	case err != nil:
-		return errors.As(err, new(*networkError))
+		return errors.As(err, new(*networkError)) && !(r.slow && late(err))
 	case a.status == http.StatusBadGateway, a.status == http.StatusServiceUnavailable, a.status == http.StatusGatewayTimeout:
-		return true
+		return !r.slow
 	case a.status == http.StatusConflict && attempt > 1:
 		// An attempt whose connection broke may still be running at the server.
 		p, err := parseProblem(a.body)
 		return err == nil && p.Code == api.CodeIdempotencyInFlight
 	}
 	return false
+}
+
+// late says that a request arrived, as far as is known, and its answer did not in
+// time: the server may still be at work.
+func late(err error) bool {
+	dial, ok := errors.AsType[*net.OpError](err)
+	return errors.Is(err, context.DeadlineExceeded) && !(ok && dial.Op == "dial")
 }
 
 // retryAfter is the wait that the server asks for, in either of its forms.

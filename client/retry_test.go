@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -193,5 +194,70 @@ func TestFullJitter(t *testing.T) {
 	}
 	if low < 0 || high >= time.Second || low > 100*time.Millisecond || high < 900*time.Millisecond {
 		t.Errorf("waits of %s to %s do not fill a second", low, high)
+	}
+}
+
+// A rotation calls others, so no answer to it is asked for again, and it has a
+// time of its own.
+func TestRotationsAreNotMultiplied(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		outcomes []outcome
+		attempts int
+		want     error
+	}{
+		{"it came to nothing", []outcome{{status: 424, code: api.CodeRotationFailed}}, 1, ErrRotationFailed},
+		{"nobody can tell now", []outcome{{status: 503, code: api.CodeUnavailable}}, 1, ErrUnavailable},
+		{"something stands between", []outcome{{status: 504}}, 1, &api.Problem{}},
+		{"a connection broke", []outcome{{}, {status: 200}}, 2, nil},
+		{"a connection broke, and it still runs", []outcome{{}, {status: 409, code: api.CodeIdempotencyInFlight}, {status: 200}}, 3, nil},
+		{"a connection broke, and it came to nothing", []outcome{{}, {status: 424, code: api.CodeRotationFailed}}, 2, ErrRotationFailed},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			a := newAttempts(nil, test.outcomes...)
+			_, err := a.client.RotateSecret(t.Context(), "production", "openai", api.SecretRotate{})
+			if len(a.at) != test.attempts || len(slices.Compact(a.keys)) != 1 || a.keys[0] == "" {
+				t.Errorf("%s: %d attempts, keys %q", test.name, len(a.at), a.keys)
+			}
+			if _, other := test.want.(*api.Problem); !errors.Is(err, test.want) && !(other && err != nil) {
+				t.Errorf("%s: %v", test.name, err)
+			}
+		})
+	}
+}
+
+func TestRotationHasTime(t *testing.T) {
+	for name, test := range map[string]struct {
+		takes, limit time.Duration
+		attempts     int
+		want         []string
+	}{
+		"in time":                  {70 * time.Second, 0, 1, nil},
+		"not in time":              {time.Hour, 0, 1, []string{"has not answered within 2m0s, and may still be rotating", "`llm-config secret get -e production openai`"}},
+		"with a longer limit":      {4 * time.Minute, 5 * time.Minute, 1, nil},
+		"with a limit of the verb": {time.Hour, time.Second, 1, []string{"within 2m0s"}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			attempts := 0
+			slow := transportFunc(func(r *http.Request) (*http.Response, error) {
+				attempts++
+				if err := sleep(r.Context(), test.takes); err != nil {
+					return nil, err
+				}
+				return outcome{status: 200}.response(), nil
+			})
+			c := must(New("http://config.test", WithTenant("acme"), WithHTTPClient(&http.Client{Transport: slow}), WithTimeout(test.limit)))
+			_, err := c.RotateSecret(t.Context(), "production", "openai", api.SecretRotate{})
+			if attempts != test.attempts || (err != nil) != (test.want != nil) {
+				t.Fatalf("%s: %d attempts, %v", name, attempts, err)
+			}
+			if test.want == nil {
+				return
+			}
+			wantError(t, err, test.want...)
+			if !errors.Is(err, context.DeadlineExceeded) || strings.Contains(err.Error(), "running") {
+				t.Errorf("%s: %v", name, err)
+			}
+		})
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"time"
 	"unicode/utf8"
 
 	"github.com/llm-devops/llm-config-manager/api"
@@ -123,8 +124,25 @@ func (c *Client) DestroySecret(ctx context.Context, environment, path string, in
 }
 
 // RotateSecret has a new value made, by a generator or by the secret's webhook.
+// With ErrRotationFailed the version in use stays, and the failure is on record.
+// A webhook takes its time: an error that is context.DeadlineExceeded leaves open
+// what became of the rotation, and Secret tells it.
 func (c *Client) RotateSecret(ctx context.Context, environment, path string, in api.SecretRotate) (*api.SecretResult, error) {
-	return write[api.SecretResult](ctx, c, http.MethodPost, in, api.RouteSecretRotate, environment, path)
+	r, err := c.request(http.MethodPost, api.RouteSecretRotate, environment, path)
+	if err != nil {
+		return nil, err
+	}
+	if r, err = r.json(in); err != nil {
+		return nil, err
+	}
+	r.slow = true
+	began := time.Now()
+	result, err := call[api.SecretResult](ctx, c, r)
+	if err != nil && late(err) {
+		return nil, fmt.Errorf("%s has not answered within %s, and may still be rotating; `llm-config secret get -e %s %s` shows what became of it: %w",
+			c.Address(), time.Since(began).Round(time.Second), environment, path, context.DeadlineExceeded)
+	}
+	return result, err
 }
 
 // ActivateSecret makes a version the one in use: the staged one, or an earlier one.
