@@ -69,6 +69,7 @@ type Secret struct {
 	NextRotate  *time.Time        `json:"next_rotation,omitempty" doc:"When the schedule rotates it next"`
 	Failure     *SecretFailure    `json:"failure,omitempty" doc:"Why the last rotation failed"`
 	Current     int64             `json:"current,omitempty" doc:"The version in use"`
+	Refused     string            `json:"refused,omitempty" enum:"expired,revoked,destroyed" doc:"Why no version is in use any more: what became of the last one"`
 	Previous    int64             `json:"previous,omitempty" doc:"The version in grace"`
 	Staged      int64             `json:"staged,omitempty" doc:"The version that waits"`
 	Deleted     *time.Time        `json:"deleted,omitempty"`

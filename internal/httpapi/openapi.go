@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -42,6 +43,12 @@ func (s *Server) describe() {
 				inEveryFormat(op.op)
 			}
 			op.op.Responses["default"] = failure
+			if op.op.OperationID == "rotate-secret" {
+				op.op.Responses[strconv.Itoa(api.CodeRotationFailed.Status())] = &huma.Response{
+					Description: "The webhook made no new value, or it did not work: the version in use is what it was, the failure is on record, and the same request is answered so again",
+					Content:     failure.Content,
+				}
+			}
 		}
 		paths[strings.ReplaceAll(pattern, "...}", "}")] = item
 	}

@@ -150,6 +150,14 @@ func checkAnswers(t *testing.T, name string, op described) {
 	}
 }
 
+func TestOpenAPIDescribesFailedRotations(t *testing.T) {
+	path := wildcard.ReplaceAllString(api.RouteSecretRotate, "{$1}")
+	responses := readDescription(t, newWorld(t)).Paths[path]["post"].Responses
+	if responses["424"].Content[api.ProblemType] == nil || responses["default"].Content[api.ProblemType] == nil {
+		t.Errorf("a rotation answers %v", responses)
+	}
+}
+
 // Every reference in the document leads somewhere.
 func TestOpenAPIReferences(t *testing.T) {
 	d := readDescription(t, newWorld(t))

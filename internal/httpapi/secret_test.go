@@ -244,6 +244,26 @@ func TestSecretVersions(t *testing.T) {
 	}
 }
 
+// Lists have no versions, and say all the same that the one in use is over.
+func TestListsSayWhatIsRefused(t *testing.T) {
+	n := newWorld(t).newTenant(t)
+	end := n.clock.now().Add(time.Minute).UTC().Format(time.RFC3339)
+	for path, more := range map[string]string{"ended": `,"expires_at":"` + end + `"`, "fine": "", "taken-back": ""} {
+		n.call(t, "PUT", n.path(api.RouteSecret, "base", path), `{"generate":{"kind":"uuid"}`+more+`}`).want(t, 200)
+	}
+	n.step(t, api.RouteSecretRevoke, "base", "taken-back", `{"version":1}`)
+	n.clock.advance(2 * time.Minute)
+	var list api.SecretList
+	n.call(t, "GET", n.path(api.RouteSecrets, "base"), nil).want(t, 200).into(t, &list)
+	got := map[string]string{}
+	for _, s := range list.Secrets {
+		got[s.Path] = fmt.Sprint(s.Current, s.Refused)
+	}
+	if diff := cmp.Diff(map[string]string{"ended": "0expired", "fine": "1", "taken-back": "0revoked"}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestSecretLists(t *testing.T) {
 	n := newWorld(t).newTenant(t)
 	for path, labels := range map[string]string{"a/x": `{"team":"data","tier":"1"}`, "a/y": `{"team":"web"}`, "b": `{}`} {

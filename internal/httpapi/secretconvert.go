@@ -104,13 +104,29 @@ func secretOf(i service.SecretInfo) api.Secret {
 	out := api.Secret{
 		Environment: i.Environment, Path: i.Path.String(), Description: i.Description, Owner: i.Owner, Labels: i.Labels,
 		Rotation: rotation(i.Rotation), NextRotate: maybe(i.NextRotation),
-		Current: int64(i.InUse), Previous: int64(i.InGrace), Staged: int64(i.Waiting), Deleted: maybe(i.Deleted),
+		Current: int64(i.InUse), Refused: refused(i), Previous: int64(i.InGrace), Staged: int64(i.Waiting), Deleted: maybe(i.Deleted),
 		Record: int64(i.RecordVersion), Revision: int64(i.Revision), Time: i.Time.UTC(), Author: i.Author,
 	}
 	if i.Failure != nil {
 		out.Failure = &api.SecretFailure{Time: i.Failure.Time.UTC(), Reason: i.Failure.Reason}
 	}
 	return out
+}
+
+// refused says why a secret that supplies has no version in use.
+func refused(i service.SecretInfo) string {
+	v, there := i.Find(i.Serves)
+	switch {
+	case i.InUse != 0 || !i.Supplies():
+		return ""
+	case !there:
+		return string(secret.Destroyed)
+	case v.State == secret.Active:
+		return "expired"
+	case v.State == secret.Revoked || v.State == secret.Destroyed:
+		return string(v.State)
+	}
+	return ""
 }
 
 func secretWithVersions(i service.SecretInfo) api.Secret {
