@@ -113,8 +113,12 @@ func (p *process) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	var logger *slog.Logger // commands on the data alone have none
+	if p.logger != nil {
+		logger = telemetry.Component(p.logger, "service")
+	}
 	p.service = service.New(service.Options{
-		Store: p.data, Keyring: keyring, Metrics: p.metrics,
+		Store: p.data, Keyring: keyring, Metrics: p.metrics, Logger: logger,
 		Webhooks: webhook.New(webhook.Options{Allowed: func() []string { return p.live.Get().WebhookHosts }}),
 		Limits: func() service.Limits {
 			s := p.live.Get()

@@ -24,7 +24,8 @@ const (
 	maxAckSecrets  = 1_000
 	maxClientBytes = 128
 	maxDigestBytes = 64
-	lookedAtOnce   = 500 // clients that are looked at for an adoption each second
+	maxListedAcks  = 100_000 // clients and their secrets in one list
+	lookedAtOnce   = 500     // clients that are looked at for an adoption each second
 )
 
 // ackBody is what is sealed of an acknowledgement.
@@ -227,7 +228,12 @@ func (s *Service) eachAck(ctx context.Context, state *tenantState, environment c
 // clients are the live clients of an environment.
 func (s *Service) clients(ctx context.Context, state *tenantState, environment config.EnvironmentID) ([]ClientState, error) {
 	var clients []ClientState
+	listed := 0
 	err := s.eachAck(ctx, state, environment, func(ack store.Ack, body ackBody) error {
+		if listed += 1 + len(body.Secrets); listed > maxListedAcks {
+			return config.Errorf(config.KindTooLarge, "the clients of the environment use too many secrets to list them all").
+				Hint("ask for the adoption of one secret").Over(maxListedAcks, int64(listed))
+		}
 		c := ClientState{
 			AckRequest: AckRequest{Client: ack.Client, Revision: body.Revision, Digest: body.Digest, Secrets: make(map[config.Path]config.Version, len(body.Secrets))},
 			Principal:  ack.Principal, Time: ack.Time, Expires: ack.Expires,

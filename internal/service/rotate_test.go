@@ -1,9 +1,11 @@
 package service_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -267,6 +269,10 @@ func TestAGraceEndsWithAdoption(t *testing.T) {
 func TestTheDeadlineOfAnAdoptionAlerts(t *testing.T) {
 	for _, late := range []bool{true, false} {
 		a := newTenant(t)
+		var log bytes.Buffer
+		a.s = service.New(service.Options{
+			Store: a.engine, Keyring: a.keyring, Clock: a.clock.read, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+		})
 		rotation := &secret.Rotation{Overlap: secret.OverlapAdoption, Grace: time.Hour}
 		a.put1("production", "db", service.SecretRequest{Fields: a.fields("one"), Metadata: service.SecretMetadata{Rotation: rotation}})
 		a.gets("production", "db", "one")
@@ -279,6 +285,7 @@ func TestTheDeadlineOfAnAdoptionAlerts(t *testing.T) {
 		a.gets("production", "db", "two")
 		records := strings.Join(a.chain(t, a.id), "\n")
 		same(t, "an alert is on record", late, strings.Contains(records, `"event":"secret.overdue"`))
+		same(t, "and in the log", late, strings.Contains(log.String(), "level=WARN") && strings.Contains(log.String(), "secret=db"))
 	}
 }
 

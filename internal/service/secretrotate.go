@@ -419,6 +419,7 @@ func (r *rotation) failed(ctx context.Context, staged config.Version, cause erro
 	if err != nil {
 		return err
 	}
+	r.s.logger.Warn("a secret was not rotated", "tenant", r.state.tenant.Name, "environment", r.environment, "secret", r.path.String(), "reason", reason)
 	e := config.Errorf(config.KindRotationFailed, "the secret was not rotated: %s", reason).
 		Hint("the version in use is what it was; see to the receiver, and rotate again")
 	e.Cause = recordedFailure{cause}

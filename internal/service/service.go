@@ -9,6 +9,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"io"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,6 +40,7 @@ type Options struct {
 
 	Webhooks Webhooks           // calls rotation webhooks; nil refuses them
 	Metrics  *telemetry.Metrics // nil for none
+	Logger   *slog.Logger       // told of what an operator should see to; nil for nobody
 }
 
 // Webhooks calls the receivers that rotate secrets.
@@ -67,6 +69,7 @@ type Service struct {
 	adoptions    *cache.Cache[cache.VersionKey, time.Time] // when that of a record is to be looked at again
 	webhooks     Webhooks
 	metrics      *telemetry.Metrics
+	logger       *slog.Logger
 	rewraps      rewraps
 	unsettled    unsettled
 	rotating     sync.Map // dueKey → struct{}: secrets that are being rotated
@@ -122,7 +125,10 @@ func New(o Options) *Service {
 			Weigh: func(k cache.VersionKey, o opened) uint32 { return uint32(len(k.Path.String()) + o.weight()) },
 		}),
 	}
-	s.webhooks, s.metrics = o.Webhooks, o.Metrics
+	s.webhooks, s.metrics, s.logger = o.Webhooks, o.Metrics, o.Logger
+	if s.logger == nil {
+		s.logger = slog.New(slog.DiscardHandler)
+	}
 	s.secretHeads = cache.New(cache.Options[cache.PathKey, secretHeads]{
 		Weight: secretCacheBytes, Age: cacheAge,
 		Weigh: func(k cache.PathKey, h secretHeads) uint32 { return uint32(len(k.Path.String()) + h.weight()) },

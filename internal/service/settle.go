@@ -179,6 +179,8 @@ func (s *Service) settle(ctx context.Context, due store.DueSecret) (*dueRotation
 	}
 	if overdue && outcome.Status == Committed {
 		s.metrics.SecretOverdue()
+		s.logger.Warn("a grace ended before every client had the new version of a secret",
+			"tenant", tenant.Name, "environment", environment.Name, "secret", due.Path.String())
 	}
 	if !rotates {
 		return nil, nil
