@@ -66,6 +66,9 @@ func (s *Server) outermost(next http.Handler) http.Handler {
 		w.Header()["X-Content-Type-Options"] = nosniff
 		out := &observedWriter{ResponseWriter: w}
 		defer s.log(out, r, state, began)
+		if o, ok := w.(interface{ Matched(pattern string) }); ok {
+			defer func() { o.Matched(r.Pattern) }()
+		}
 		defer s.recoverPanic(out, r)
 		s.pass(out, r, state, next)
 	})

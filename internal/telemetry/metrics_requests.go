@@ -27,20 +27,24 @@ func (m *Metrics) Requests(routes []string, next http.Handler) http.Handler {
 		table.Handle(route, http.NotFoundHandler()) // only ever asked for its pattern
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, pattern := table.Handler(r)
 		o := &observation{ResponseWriter: w, body: r.Body}
 		if r.Body != nil && r.Body != http.NoBody {
 			r.Body = (*observedBody)(o)
 		}
 		began := m.clock()
-		defer func() { m.observe(pattern, r, o, m.clock().Sub(began)) }()
+		defer func() {
+			if o.pattern == "" { // it was refused before it was matched
+				_, o.pattern = table.Handler(r)
+			}
+			m.observe(r, o, m.clock().Sub(began))
+		}()
 		next.ServeHTTP(o, r)
 	})
 }
 
-func (m *Metrics) observe(pattern string, r *http.Request, o *observation, took time.Duration) {
+func (m *Metrics) observe(r *http.Request, o *observation, took time.Duration) {
 	method, endpoint := labelled(r.Method), noEndpoint
-	if _, path, found := strings.Cut(pattern, " "); found {
+	if _, path, found := strings.Cut(o.pattern, " "); found {
 		endpoint = path
 	}
 	status := o.status
@@ -99,7 +103,12 @@ type observation struct {
 	written int64
 	status  int
 	stream  bool // the answer is events for as long as somebody listens
+	pattern string
 }
+
+// Matched takes note of the pattern that a handler matched a request by, so that
+// it need not be looked for again.
+func (o *observation) Matched(pattern string) { o.pattern = pattern }
 
 func (o *observation) WriteHeader(status int) {
 	if o.status == 0 && status >= http.StatusOK {
