@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
 
@@ -256,10 +257,14 @@ func printLocalPlan(p *printer, plan []planned) {
 }
 
 // note tells a person something that a program need not know.
-func (a *app) note(format string, args ...any) { a.noteAll(nil, format, args...) }
+func (a *app) note(format string, args ...any) {
+	p := a.errors()
+	p.printf("%s %s\n", p.paint(styleYellow, "note:"), clean(fmt.Sprintf(format, args...)))
+}
 
-// noteAll is note with a line for each detail.
-func (a *app) noteAll(details []string, format string, args ...any) {
+// say is note among the output of another program, under the name of this one,
+// with a line for each detail.
+func (a *app) say(details []string, format string, args ...any) {
 	p := a.errors()
 	p.printf("%s %s\n", p.paint(styleYellow, "llm-config:"), clean(failf(format, args...).what))
 	for _, detail := range details {

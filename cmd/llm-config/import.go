@@ -63,6 +63,7 @@ type dotenvVariable struct {
 	Member string `json:"member"`
 	Secret string `json:"secret,omitempty"` // the path of the secret that it becomes
 	Why    string `json:"why,omitempty"`    // it is one
+	There  string `json:"there,omitempty"`  // of the secret: new, exists, kept, replaced
 	Change string `json:"change"`           // of the document: new, changed, same
 }
 
@@ -74,8 +75,11 @@ value, becomes a secret below --secrets, and the document refers to it. What els
 the layer says stays.
 
 The plan is printed first, without a value; then the secrets are written, and the
-document last. Secrets that are there are not replaced without --replace. Nothing is
-expanded: lines that tools read differently are refused, by number.`,
+document last. A secret that is there already is refused, before anything is written,
+unless --replace gives it the file's value as a new version; whether its value is the
+same is not looked at. What an import of the same document wrote before it was cut
+short is kept, so that the same command goes on. Nothing is expanded: lines that
+tools read differently are refused, by number.`,
 		`  llm-config import dotenv -e development .env gateway/env --dry-run
   llm-config import dotenv -e production .env gateway/env --secrets gateway/keys -m "from the old host"
   llm-config import dotenv -e production .env gateway/env --plain SENTRY_DSN --secret INTERNAL_CODE
@@ -88,7 +92,7 @@ expanded: lines that tools read differently are refused, by number.`,
 	flags.StringArrayVar(&d.secret, "secret", nil, "the variable `NAME` is a secret, whatever it looks like; may be given again")
 	flags.StringArrayVar(&d.plain, "plain", nil, "the variable `NAME` is none, whatever it looks like; may be given again")
 	flags.StringVar(&d.weak, "allow-weak", "", "take values that could be guessed; `REASON` is put on record")
-	flags.BoolVar(&d.replace, "replace", false, "write new versions of secrets that are there already")
+	flags.BoolVar(&d.replace, "replace", false, "give secrets that are there already the values of the file, as new versions")
 	flags.BoolVar(&d.dryRun, "dry-run", false, "show what would happen, and exit 2 if anything would")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if err := exclusive(c, "no-secrets", "all-secrets"); err != nil {
@@ -146,13 +150,21 @@ func (d *dotenvImport) run(ctx context.Context, variables []convert.Variable) er
 	if err := d.make(variables, layer.Root()); err != nil {
 		return err
 	}
+	if err := d.look(ctx); err != nil {
+		return err
+	}
+	refused := d.refused()
 	changes := slices.ContainsFunc(d.plan.Variables, func(v dotenvVariable) bool { return v.Change != "same" || v.Secret != "" })
 	switch {
 	case d.dryRun:
 		d.plan.Status = api.StatusPlanned
+		d.plan.Notes = append(d.plan.Notes, refused.lines...)
 		return errors.Join(d.show(), differenceIf(changes))
 	case d.out.format == asTable:
 		d.printPlan(d.app.printer())
+	}
+	if refused.lines != nil {
+		return refused.failure("nothing is written")
 	}
 	if err := d.writeSecrets(ctx); err != nil {
 		return err
@@ -167,6 +179,7 @@ func (d *dotenvImport) make(variables []convert.Variable, there map[string]any) 
 	if err != nil {
 		return inArgument("--secrets", err)
 	}
+	d.prefix = prefix.String()
 	d.plan = dotenvPlan{Environment: d.environment, Path: d.path}
 	d.layer, d.values = map[string]any{}, map[string]string{}
 	for name, value := range there {
@@ -285,10 +298,10 @@ func (d *dotenvImport) show() error {
 
 func (d *dotenvImport) printPlan(p *printer) {
 	p.printf("%s for %s\n", counted(len(d.plan.Variables), "variable"), p.paint(styleBold, layerKey{d.environment, d.path}.String()))
-	t := newTable("VARIABLE", "MEMBER", "CHANGE", "SECRET", "WHY")
+	t := newTable("VARIABLE", "MEMBER", "CHANGE", "SECRET", "THERE", "WHY")
 	for _, v := range d.plan.Variables {
 		colour := map[string]style{"new": styleGreen, "changed": styleYellow, "same": styleDim}[v.Change]
-		t.cells(cell{text: v.Name}, cell{text: v.Member}, cell{v.Change, colour}, cell{text: cmp.Or(v.Secret, "-")}, cell{v.Why, styleDim})
+		t.cells(cell{text: v.Name}, cell{text: v.Member}, cell{v.Change, colour}, cell{text: cmp.Or(v.Secret, "-")}, cell{text: v.There}, cell{v.Why, styleDim})
 	}
 	t.print(p)
 	for _, note := range d.plan.Notes {
@@ -301,10 +314,10 @@ func (d *dotenvImport) printPlan(p *printer) {
 func (d *dotenvImport) writeSecrets(ctx context.Context) error {
 	shown := d.app.progress("writing secrets", len(d.values))
 	defer shown.end()
-	var refused []string
-	weak, there, written := false, false, 0
+	var refused importRefusal
+	written := 0
 	for _, v := range d.plan.Variables {
-		if v.Secret == "" {
+		if v.Secret == "" || v.There == secretKept {
 			continue
 		}
 		err := d.writeSecret(ctx, v)
@@ -313,48 +326,34 @@ func (d *dotenvImport) writeSecrets(ctx context.Context) error {
 		switch {
 		case err == nil:
 			written++
-			continue
 		case !errors.As(err, &problem) || problem.Code != api.CodeWeakSecret && problem.Code != api.CodePreconditionFailed:
 			return inArgument(v.Secret+" (after "+counted(written, "secret")+")", err)
 		case problem.Code == api.CodePreconditionFailed:
-			there = true
-			refused = append(refused, v.Name+": there is a secret at "+v.Secret+" already")
-			continue
+			refused.exists(v)
+		default:
+			refused.guessable(v, weakReasons(problem))
 		}
-		weak = true
-		refused = append(refused, v.Name+": "+asFailure(err).what)
 	}
-	if refused == nil {
+	if refused.lines == nil {
 		return nil
 	}
-	return d.refusal(refused, weak, there, written)
+	done := "the document is not written"
+	if written > 0 {
+		done += ", and " + counted(written, "secret") + map[bool]string{true: " is", false: " are"}[written == 1] + "; the same command goes on"
+	}
+	return refused.failure(done)
 }
 
 func (d *dotenvImport) writeSecret(ctx context.Context, v dotenvVariable) error {
 	in := api.SecretInput{
 		Fields: map[string]json.RawMessage{config.SecretField: quoted(d.values[v.Secret])}, AllowWeak: d.weak, Message: *d.message,
 	}
-	if !d.replace {
+	if v.There != secretReplaced {
 		in.IfVersion = new(int64)
+		in.Description = new(d.provenance(v))
 	}
 	_, err := d.to.PutSecret(ctx, d.environment, v.Secret, in)
 	return err
-}
-
-func (d *dotenvImport) refusal(refused []string, weak, there bool, written int) error {
-	f := failf("%s not taken, so the document is not written", counted(len(refused), "secret")+map[bool]string{true: " was", false: " were"}[len(refused) == 1])
-	f.details = refused
-	var next []string
-	if weak {
-		next = append(next, "--allow-weak REASON takes values that could be guessed, and --plain NAME leaves one in the document")
-	}
-	switch {
-	case there:
-		next = append(next, "--replace writes new versions of secrets that are there")
-	case written > 0:
-		next = append(next, counted(written, "secret")+" of this file are written: go on with --replace")
-	}
-	return f.hint("%s", strings.Join(next, "; "))
 }
 
 func (d *dotenvImport) writeLayer(ctx context.Context) error {
@@ -362,7 +361,7 @@ func (d *dotenvImport) writeLayer(ctx context.Context) error {
 	result, err := d.to.PutLayer(ctx, d.environment, d.path, document.Canonical(), client.Write{Message: *d.message, IfVersion: &d.basis})
 	if errors.Is(err, client.ErrPreconditionFailed) {
 		return failf("%s was written by somebody else meanwhile, so it is not changed; the secrets are written", layerKey{d.environment, d.path}).
-			hint("import again with --replace")
+			hint("give the same command again: it keeps the secrets")
 	}
 	if err != nil {
 		return err

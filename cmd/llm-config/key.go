@@ -70,7 +70,10 @@ each is, how many keys it wraps, and when the next rotation is due.`,
 		if err != nil {
 			return err
 		}
-		v := view{data: keys, people: func(p *printer) { printTenantKeys(p, keys, time.Now()) }}
+		v := view{data: keys, people: func(p *printer) {
+			printTenantKeys(p, keys, time.Now(), "llm-config key rotate")
+			printIdle(p, keys)
+		}}
 		for _, version := range keys.Versions {
 			v.values = append(v.values, number(int64(version.Version)))
 		}
@@ -79,15 +82,20 @@ each is, how many keys it wraps, and when the next rotation is due.`,
 	return c
 }
 
-func printTenantKeys(p *printer, keys *api.TenantKeys, now time.Time) {
+func printTenantKeys(p *printer, keys *api.TenantKeys, now time.Time, rotate string) {
 	t := newTable("VERSION", "CREATED", "AGE", "DATA KEYS", "USE")
 	for _, v := range keys.Versions {
 		t.row(number(int64(v.Version)), when(v.Created), ageText(now.Sub(v.Created)), number(v.Keys), useText(v.Newest))
 	}
 	t.print(p)
 	p.printf("wrapped by master key version %d\n", keys.Master)
-	printDue(p, keys.Due, keys.Overdue, "llm-config key rotate")
+	printDue(p, keys.Due, keys.Overdue, rotate)
 	printPending(p, keys.Pending, "data key")
+}
+
+// printIdle names the versions of a tenant's key that could be taken away. Of the
+// server's own none can.
+func printIdle(p *printer, keys *api.TenantKeys) {
 	for _, v := range keys.Versions {
 		if !v.Newest && v.Keys == 0 {
 			p.printf("version %d wraps nothing; once no backup of data needs it, `llm-config key retire --version %d` takes it away\n", v.Version, v.Version)
@@ -113,7 +121,7 @@ func masterView(keys *api.MasterKeys, now time.Time) view {
 		printDue(p, keys.Due, keys.Overdue, "llm-config key rotate --master")
 		printPending(p, keys.Pending, "tenant key")
 		p.printf("\n%s\n", p.paint(styleBold, "the server's own key, which seals its log"))
-		printTenantKeys(p, &keys.Server, now)
+		printTenantKeys(p, &keys.Server, now, "llm-config key rotate --master")
 	}
 	return v
 }

@@ -35,7 +35,7 @@ a segment, and ** for any number of segments. -o value prints the paths alone.`,
 			}
 			all.Configs, all.Revision, list.Cursor = append(all.Configs, page.Configs...), page.Revision, page.Next
 		}
-		if len(all.Configs) == 0 && list.Prefix != "" && out.format == asTable {
+		if len(all.Configs) == 0 && list.Prefix != "" {
 			return failf("there is nothing at %s or below it in %s", list.Prefix, s.environment).hint("`llm-config ls` lists what there is")
 		}
 		return out.show(listView(all))

@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"time"
+
+	"github.com/spf13/cobra"
 )
 
 func main() {
@@ -48,9 +50,11 @@ func pause(ctx context.Context, d time.Duration) error {
 // execute runs one command line and returns the code to exit with.
 func (a *app) execute(ctx context.Context, args []string) int {
 	root := newRootCommand(a)
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return flagError(c, args, err) })
 	root.SetArgs(args)
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	return a.report(root.ExecuteContext(ctx))
+	c, err := root.ExecuteContextC(ctx)
+	return a.report(addressed(c, err))
 }

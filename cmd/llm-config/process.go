@@ -95,6 +95,10 @@ func (p *process) configure(s settings.Settings) error {
 // open opens the stores and the keyring, and makes the service of them.
 func (p *process) open(ctx context.Context) (err error) {
 	s := p.live.Get().WithDefaults()
+	opened, err := openKeepers(ctx, s) // first, so that a missing key leaves no empty folder behind
+	if err != nil {
+		return err
+	}
 	data, err := sqlite.Open(ctx, s.Data, sqlite.Options{Clock: time.Now})
 	if err != nil {
 		return err
@@ -105,10 +109,6 @@ func (p *process) open(ctx context.Context) (err error) {
 		return err
 	}
 	p.keys = keys
-	opened, err := openKeepers(ctx, s)
-	if err != nil {
-		return err
-	}
 	keyring, err := seal.OpenKeyring(ctx, opened, p.keys, p.data, seal.Options{})
 	if err != nil {
 		return err
@@ -147,7 +147,7 @@ func (p *process) newAPI() *httpapi.Server {
 func openKeepers(ctx context.Context, s settings.Settings) (opened seal.Keepers, err error) {
 	if file := s.KeyFile(); s.Dev && file != "" {
 		if _, err := os.Stat(file); errors.Is(err, os.ErrNotExist) {
-			if err := seal.CreateFileKey(file); err != nil {
+			if err := errors.Join(os.MkdirAll(s.Data, 0o700), seal.CreateFileKey(file)); err != nil {
 				return opened, err
 			}
 		}

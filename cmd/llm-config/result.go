@@ -158,6 +158,11 @@ func printDifferences(p *printer, differences []api.Difference) {
 
 // showCommitted prints a write that is not of layers, in one line.
 func (o *output) showCommitted(data any, committed api.Committed, format string, args ...any) error {
+	return o.showValued(number(committed.Revision), data, committed, format, args...)
+}
+
+// showValued is showCommitted with a value of its own for programs.
+func (o *output) showValued(value string, data any, committed api.Committed, format string, args ...any) error {
 	return o.show(view{
 		data: data,
 		people: func(p *printer) {
@@ -167,7 +172,7 @@ func (o *output) showCommitted(data any, committed api.Committed, format string,
 			}
 			p.printf("revision %d: %s\n", committed.Revision, fmt.Sprintf(format, args...))
 		},
-		values: []string{number(committed.Revision)},
+		values: []string{value},
 	})
 }
 

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"errors"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/llm-devops/llm-config-manager/internal/config"
 )
@@ -35,7 +38,6 @@ Exit status: 0 done, 1 failed, 2 there is a difference (diff, dry runs).`,
 	root.SetVersionTemplate(versionLine(root.Version, runtime.Version()))
 	root.SilenceErrors = true
 	root.SilenceUsage = true
-	root.SetFlagErrorFunc(flagError)
 	root.AddGroup(
 		&cobra.Group{ID: groupDocuments, Title: "Documents:"},
 		&cobra.Group{ID: groupHistory, Title: "History:"},
@@ -56,6 +58,7 @@ Exit status: 0 done, 1 failed, 2 there is a difference (diff, dry runs).`,
 	if completion, _, err := root.Find([]string{"completion"}); err == nil {
 		onlyHolds(completion)
 	}
+	onlyOnce(root)
 	return root
 }
 
@@ -133,8 +136,69 @@ func unknownCommand(c *cobra.Command, name string) error {
 	return unknown.hint("`%s --help` lists them", c.CommandPath())
 }
 
-func flagError(c *cobra.Command, err error) error {
-	return failf("%v", err).hint("`%s --help` lists the flags", c.CommandPath())
+// flagError says what is wrong with a flag. Where a command is unknown, so are
+// its flags, and then it is the command that is said.
+func flagError(c *cobra.Command, args []string, err error) error {
+	if c.HasSubCommands() {
+		if _, rest, _ := c.Root().Find(args); len(commandWords(rest)) > 0 {
+			return unknownCommand(c, commandWords(rest)[0])
+		}
+	}
+	f := failf("%v", err).hint("`%s --help` lists the flags", c.CommandPath())
+	invalid, ok := errors.AsType[*pflag.InvalidValueError](err)
+	if !ok || !errors.As(err, new(*strconv.NumError)) {
+		return f
+	}
+	what := "--" + invalid.GetFlag().Name + " takes a number"
+	if strings.HasSuffix(invalid.GetFlag().Name, "version") {
+		what = "a version is a number"
+	}
+	f.what = what + ", and " + strconv.Quote(invalid.GetValue()) + " is none"
+	return f
+}
+
+// commandWords are the arguments that are neither flags nor, as far as can be
+// told of flags that nobody knows, their values.
+func commandWords(args []string) (words []string) {
+	for i := 0; i < len(args); i++ {
+		switch arg := args[i]; {
+		case arg == "--":
+			return words
+		case !strings.HasPrefix(arg, "-"):
+			words = append(words, arg)
+		case !strings.Contains(arg, "="):
+			i++
+		}
+	}
+	return words
+}
+
+// onlyOnce has flags of one value refuse a second one: of two, nobody knows
+// which was meant.
+func onlyOnce(c *cobra.Command) {
+	c.Flags().VisitAll(func(flag *pflag.Flag) {
+		_, several := flag.Value.(pflag.SliceValue)
+		if _, setting := flag.Annotations[settingFlag]; !several && !setting && flag.Value.Type() != "bool" {
+			flag.Value = &once{Value: flag.Value}
+		}
+	})
+	for _, below := range c.Commands() {
+		onlyOnce(below)
+	}
+}
+
+// once is a flag's value that is set once.
+type once struct {
+	pflag.Value
+	given bool
+}
+
+func (o *once) Set(text string) error {
+	if o.given {
+		return errors.New("it is given twice")
+	}
+	o.given = true
+	return o.Value.Set(text)
 }
 
 // argumentsOf checks arguments against a use line.

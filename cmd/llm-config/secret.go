@@ -13,6 +13,8 @@ func newSecretCommand(a *app) *cobra.Command {
 to it as ${secret:PATH#FIELD}; a secret of one value has the field "value". What
 counts in an environment is the nearest secret along its parents, as a whole.
 
+-o value prints the number of a new version, and where none is made the revision.
+
 A new version takes the place of the one before, which stays valid for a time of
 grace, so that nobody is cut off while programs take the new one up.
 
@@ -57,12 +59,17 @@ func (s *secretScope) completeSecrets(c *cobra.Command, args []string, typed str
 	return startingWith(typed, paths), cobra.ShellCompDirectiveNoFileComp
 }
 
-// showWritten prints what a write of a secret did.
+// showWritten prints what a write of a secret did; its value is the revision.
 func (s *secretScope) showWritten(result *api.SecretResult, err error, format string, args ...any) error {
 	if err != nil {
 		return err
 	}
-	if err := s.out.showCommitted(result, result.Committed, format, args...); err != nil {
+	return s.showNoted(number(result.Revision), result, format, args...)
+}
+
+// showNoted prints a result with the server's notes.
+func (s *secretScope) showNoted(value string, result *api.SecretResult, format string, args ...any) error {
+	if err := s.out.showValued(value, result, result.Committed, format, args...); err != nil {
 		return err
 	}
 	if s.out.format == asTable {

@@ -40,6 +40,10 @@ func newSecretUndeleteCommand(a *app) *cobra.Command {
 			return err
 		}
 		result, err := to.UndeleteSecret(c.Context(), s.environment, args[0], api.SecretUndelete{Message: *message})
+		if err == nil && result.Status == api.StatusCommitted && result.Current == 0 {
+			return s.showWritten(result, nil, "%s is back, with no version that could be read; `llm-config secret set -e %s %s` makes one, and secret history lists those there are",
+				s.key(args[0]), s.environment, args[0])
+		}
 		return s.showWritten(result, err, "%s is back", s.key(args[0]))
 	}
 	return c

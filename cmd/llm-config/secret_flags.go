@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -110,13 +112,24 @@ func (g *generator) Set(text string) error {
 	if !given {
 		return nil
 	}
-	n, err := strconv.ParseUint(length, 10, 16)
-	if err != nil || n == 0 {
+	n, err := strconv.Atoi(length)
+	switch {
+	case err != nil:
 		return errors.New("write the length as a number, like password:32 or base64:48")
+	case !slices.Contains([]string{"password", "hex", "base64"}, kind):
+		return errors.New(kind + " has no length to choose")
+	case n < minLength || n > maxLength:
+		return fmt.Errorf("the length is %d to %d: characters of a password, bytes of hex and base64", minLength, maxLength)
 	}
-	g.Length = int(n)
+	g.Length = n
 	return nil
 }
+
+// Bounds of a generator's length, as the server has them.
+const (
+	minLength = 16
+	maxLength = 256
+)
 
 // pointer is the generator, nil when the flag is left out.
 func (g *generator) pointer() *api.Generator {
@@ -159,6 +172,7 @@ type metadataFlags struct {
 	overlap    string
 	grace      span
 	noRotation bool
+	noWebhook  bool // --rotate-webhook ''
 }
 
 // rotationFlags are those that need the rotation as it is, because it is
@@ -171,8 +185,8 @@ func (m *metadataFlags) add(c *cobra.Command) {
 	flags.StringVar(&m.owner, "owner", "", "who looks after it")
 	flags.StringArrayVar(&m.labels, "label", nil, "`NAME=VALUE`, for finding it; NAME= takes it away; may be given again")
 	flags.Var(&m.every, "rotate-every", "rotate it on this schedule, such as 30d")
-	m.with.add(c, "rotate-with", "rotate it by drawing a value")
-	flags.StringVar(&m.webhook, "rotate-webhook", "", "rotate it by calling `URL`, which makes or takes over the value")
+	m.with.add(c, "rotate-with", "rotate it by drawing a value; beside a webhook, what that leaves to be drawn")
+	flags.StringVar(&m.webhook, "rotate-webhook", "", "rotate it by calling `URL`, which makes or takes over the value; '' calls none any more")
 	flags.StringVar(&m.signing, "webhook-signing", "", "with --rotate-webhook, `PATH` of the secret that signs the calls")
 	flags.StringVar(&m.overlap, "overlap", "", "what ends the grace: deadline or adoption")
 	complete(c, "overlap", cobra.FixedCompletions([]string{"deadline", "adoption"}, cobra.ShellCompDirectiveNoFileComp))
@@ -200,7 +214,10 @@ func (m *metadataFlags) metadata(c *cobra.Command, from *client.Client, environm
 			given = append(given, name)
 		}
 	}
+	m.noWebhook = c.Flags().Changed("rotate-webhook") && m.webhook == ""
 	switch {
+	case m.noWebhook && m.signing != "":
+		return said, nil, failf("--webhook-signing means nothing without a webhook").hint("give --rotate-webhook URL, or leave it out")
 	case m.noRotation && given != nil:
 		return said, nil, exclusive(c, "no-rotation", given[0])
 	case m.noRotation:
@@ -251,13 +268,11 @@ func (m *metadataFlags) over(r *api.SecretRotation) {
 		r.GraceSeconds = m.grace.seconds()
 	}
 	r.Overlap = cmp.Or(m.overlap, r.Overlap)
-	// Whichever of the two is named is the way from now on; named together, the
-	// generator draws what the webhook leaves to it.
-	switch g := m.with.pointer(); {
-	case g != nil && m.webhook == "":
-		r.Generator, r.Webhook = g, nil
-	case m.webhook != "":
-		r.Generator = g
+	// Only what is named changes: beside a webhook, the generator draws what that
+	// leaves to it.
+	r.Generator = cmp.Or(m.with.pointer(), r.Generator)
+	if m.noWebhook {
+		r.Webhook = nil
 	}
 	if m.webhook != "" || m.signing != "" {
 		if r.Webhook == nil {

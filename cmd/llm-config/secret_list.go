@@ -49,12 +49,36 @@ anything within a segment, and ** for any number of segments.`,
 			}
 			all.Secrets, all.Revision, list.Cursor = append(all.Secrets, page.Secrets...), page.Revision, page.Next
 		}
-		if len(all.Secrets) == 0 && list.Prefix != "" && s.out.format == asTable {
-			return failf("there is no secret at %s or below it in %s", list.Prefix, s.environment).hint("`llm-config secret ls` lists what there is")
+		if len(all.Secrets) == 0 && list.Prefix != "" {
+			return noSecrets(s.environment, list)
 		}
 		return s.out.show(secretsView(all))
 	}
 	return c
+}
+
+// noSecrets says that a list below a prefix is empty, and what it was narrowed by.
+func noSecrets(environment string, list client.SecretList) error {
+	what := "there is no secret"
+	if list.Own {
+		what = environment + " has no secret of its own"
+	}
+	what += " at " + list.Prefix + " or below it"
+	if !list.Own {
+		what += " in " + environment
+	}
+	var narrowed []string
+	if list.Glob != "" {
+		narrowed = append(narrowed, "matches "+list.Glob)
+	}
+	if len(list.Labels) > 0 {
+		narrowed = append(narrowed, "has the labels "+labelsText(list.Labels))
+	}
+	if narrowed == nil {
+		return failf("%s", what).hint("`llm-config secret ls` lists what there is")
+	}
+	return failf("%s that %s", what, strings.Join(narrowed, " and ")).
+		hint("a glob is of whole paths; `llm-config secret ls %s` lists what there is below the prefix", list.Prefix)
 }
 
 func secretsView(list api.SecretList) view {
@@ -65,12 +89,20 @@ func secretsView(list api.SecretList) view {
 	v.people = func(p *printer) {
 		t := newTable("PATH", "FROM", "CURRENT", "ALSO", "NEXT ROTATION", "OWNER", "LABELS", "CHANGED")
 		for _, s := range list.Secrets {
-			t.cells(cell{text: s.Path}, cell{text: s.Environment}, cell{text: versionText(s.Current)}, alsoCell(s), nextCell(s),
+			t.cells(cell{text: s.Path}, cell{text: s.Environment}, currentCell(s), alsoCell(s), nextCell(s),
 				cell{text: cmp.Or(s.Owner, "-")}, cell{text: cmp.Or(labelsText(s.Labels), "-")}, cell{text: when(s.Time)})
 		}
 		t.print(p)
 	}
 	return v
+}
+
+// currentCell is the version in use, or what became of it.
+func currentCell(s api.Secret) cell {
+	if s.Current == 0 && s.Refused != "" {
+		return cell{s.Refused, styleRed}
+	}
+	return cell{text: versionText(s.Current)}
 }
 
 func versionText(version int64) string {
@@ -92,17 +124,17 @@ func alsoCell(s api.Secret) cell {
 	if s.Deleted != nil {
 		return cell{"deleted", styleRed}
 	}
+	if s.Failure != nil {
+		return cell{strings.Join(append(also, "rotation failed "+when(s.Failure.Time)), ", "), styleRed}
+	}
 	return cell{text: cmp.Or(strings.Join(also, ", "), "-")}
 }
 
 func nextCell(s api.Secret) cell {
-	switch {
-	case s.Failure != nil:
-		return cell{"failed " + when(s.Failure.Time), styleRed}
-	case s.NextRotate != nil:
-		return cell{text: when(*s.NextRotate)}
+	if s.NextRotate == nil {
+		return cell{text: "-"}
 	}
-	return cell{text: "-"}
+	return cell{text: when(*s.NextRotate)}
 }
 
 func labelsText(labels map[string]string) string {
@@ -130,6 +162,9 @@ func printSecret(p *printer, s *api.Secret) {
 	}
 	if s.Failure != nil {
 		line("last rotation", "failed "+when(s.Failure.Time)+": "+s.Failure.Reason)
+	}
+	if s.Refused != "" {
+		line("refused", "the last version in use is "+s.Refused+"; a new value, or another version activated, ends that")
 	}
 	if s.Deleted != nil {
 		line("deleted", when(*s.Deleted))
@@ -181,7 +216,7 @@ func newSecretHistoryCommand(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		v := view{data: history, people: func(p *printer) { printVersions(p, history.Versions) }}
+		v := view{data: history, people: func(p *printer) { printVersions(p, history.Versions, time.Now()) }}
 		for _, version := range history.Versions {
 			v.values = append(v.values, number(version.Version))
 		}
@@ -190,13 +225,24 @@ func newSecretHistoryCommand(a *app) *cobra.Command {
 	return c
 }
 
-func printVersions(p *printer, versions []api.SecretVersion) {
+func printVersions(p *printer, versions []api.SecretVersion, now time.Time) {
 	t := newTable("VERSION", "STATE", "SOURCE", "FIELDS", "CREATED", "AUTHOR", "ENDS", "MESSAGE")
 	for _, v := range versions {
-		t.cells(cell{text: number(v.Version)}, cell{v.State, versionStyle(v.State)}, cell{text: v.Source}, cell{text: strings.Join(v.Fields, ", ")},
+		state := stateText(v, now)
+		t.cells(cell{text: number(v.Version)}, cell{state, versionStyle(state)}, cell{text: v.Source}, cell{text: strings.Join(v.Fields, ", ")},
 			cell{text: when(v.Created)}, cell{text: v.Author}, cell{text: endText(v)}, cell{text: p.value(weakText(v))})
 	}
 	t.print(p)
+}
+
+// stateText is what a version is now: one that expired is given to nobody,
+// whatever it was until then.
+func stateText(v api.SecretVersion, now time.Time) string {
+	over := v.ExpiresAt != nil && !now.Before(*v.ExpiresAt)
+	if over && slices.Contains([]string{"staged", "active", "grace"}, v.State) {
+		return "expired"
+	}
+	return v.State
 }
 
 func versionStyle(state string) style {
@@ -205,7 +251,7 @@ func versionStyle(state string) style {
 		return styleGreen
 	case "staged", "grace":
 		return styleYellow
-	case "revoked", "destroyed":
+	case "revoked", "destroyed", "expired":
 		return styleRed
 	}
 	return styleDim

@@ -1,18 +1,22 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/llm-devops/llm-config-manager/api"
+	"github.com/llm-devops/llm-config-manager/client"
 )
 
 func newSecretRotateCommand(a *app) *cobra.Command {
 	c := a.command("rotate PATH", "Give a secret a new value now",
 		`Rotate a secret now, as its rotation says or by --generate: draw a value, or have
 the webhook make or take one over, and make it the one in use. When the webhook
-does not answer or its probe fails, the version in use stays.`,
+does not answer or its probe fails, the version in use stays. With a webhook it may
+take a minute. -o value prints the number of the new version.`,
 		`  llm-config secret rotate -e production session
   llm-config secret rotate -e production session --generate password:40
   llm-config secret rotate -e production session --now -m "somebody left"
@@ -54,7 +58,8 @@ does not answer or its probe fails, the version in use stays.`,
 func newSecretActivateCommand(a *app) *cobra.Command {
 	c := a.command("activate PATH", "Make a version of a secret the one in use",
 		`Make the staged version the one in use, or with --version an earlier one: that is
-how to go back. The version before stays valid for its grace, unless --now.`,
+how to go back. The version before stays valid for its grace, unless --now.
+-o value prints the number of the version in use.`,
 		`  llm-config secret activate -e production tls
   llm-config secret activate -e production openai --version 3 -m "the new key has no quota"`)
 	s, message := a.secretScope(c, changeFormats...), a.messageFlag(c)
@@ -66,7 +71,7 @@ how to go back. The version before stays valid for its grace, unless --now.`,
 		if err := exclusive(c, "now", "grace"); err != nil {
 			return err
 		}
-		if err := checkVersion(c, in.Version); err != nil {
+		if err := checkVersion(c, args[0], in.Version); err != nil {
 			return err
 		}
 		to, err := s.client(c)
@@ -83,9 +88,9 @@ how to go back. The version before stays valid for its grace, unless --now.`,
 	return c
 }
 
-func checkVersion(c *cobra.Command, version int64) error {
+func checkVersion(c *cobra.Command, path string, version int64) error {
 	if c.Flags().Changed("version") && version < 1 {
-		return failf("--version takes a number from 1 up").hint("`llm-config secret history` lists them")
+		return failf("--version takes a number from 1 up").hint("`llm-config secret history %s` lists them", path)
 	}
 	return nil
 }
@@ -93,30 +98,28 @@ func checkVersion(c *cobra.Command, version int64) error {
 func newSecretRevokeCommand(a *app) *cobra.Command {
 	c := a.command("revoke PATH", "Make a version of a secret refused for ever",
 		`Revoke a version: the one in grace, or --version N. Readers are refused it from now
-on, and it never comes back. Without --version it asks first at a terminal, and
-needs --now anywhere else. A secret whose version in use is revoked is refused as a
-whole until another is set or activated.`,
+on, and it never comes back. Without --version, or of the version in use, it asks
+first at a terminal, and needs --now anywhere else. A secret whose version in use
+is revoked is refused as a whole until another is set or activated.`,
 		`  llm-config secret revoke -e production openai --now -m "found in a log"
   llm-config secret revoke -e production openai --version 3`)
 	s, message := a.secretScope(c, changeFormats...), a.messageFlag(c)
 	var in api.SecretRevoke
 	var now bool
+	yes := yesFlag(c)
 	c.Flags().Int64Var(&in.Version, "version", 0, "the version `N` (default the one in grace)")
 	c.Flags().BoolVar(&now, "now", false, "do not ask")
 	c.RunE = func(c *cobra.Command, args []string) error {
-		if err := checkVersion(c, in.Version); err != nil {
+		if err := checkVersion(c, args[0], in.Version); err != nil {
 			return err
 		}
 		to, err := s.client(c)
 		if err != nil {
 			return err
 		}
-		if in.Version == 0 && !now {
-			if !a.interactive {
-				return failf("a version that is revoked never comes back").hint("give --now to revoke the one in grace, or name one with --version")
-			}
-			if !a.confirm("Revoke the version of "+s.key(args[0]).String()+" that is in grace, for ever?", false) {
-				return failf("nothing was revoked")
+		if !now && !*yes {
+			if err := s.mayRevoke(c.Context(), to, args[0], in.Version); err != nil {
+				return err
 			}
 		}
 		in.Message = *message
@@ -127,6 +130,30 @@ whole until another is set or activated.`,
 		return s.showWritten(result, nil, "version %d of %s is revoked", result.Version, layerKey{result.Environment, result.Path})
 	}
 	return c
+}
+
+// mayRevoke asks before what hurts: a version that was not named, and the one in
+// use, without which the secret is refused to everybody.
+func (s *secretScope) mayRevoke(ctx context.Context, from *client.Client, path string, version int64) error {
+	question, way := "Revoke the version of "+s.key(path).String()+" that is in grace, for ever?", "to revoke the one in grace, or name one with --version"
+	if version != 0 {
+		secret, err := from.Secret(ctx, s.environment, path)
+		if err == nil && secret.Current != version || errors.Is(err, client.ErrNotFound) {
+			return nil
+		}
+		if err != nil && !errors.Is(err, client.ErrForbidden) {
+			return err
+		}
+		question = "Revoke version " + number(version) + " of " + s.key(path).String() + ", for ever? It is in use, and without it everybody is refused the secret."
+		way = "to revoke the one in use; until another is set or activated the secret is refused to everybody"
+	}
+	switch {
+	case !s.app.interactive:
+		return failf("a version that is revoked never comes back").hint("give --now %s", way)
+	case !s.app.confirm(question, false):
+		return failf("nothing was revoked")
+	}
+	return nil
 }
 
 func newSecretAdoptionCommand(a *app) *cobra.Command {

@@ -35,7 +35,9 @@ What is not UTF-8 is kept as bytes.
 
 A value among the arguments is refused: everybody on the machine could read it. A
 value that could be guessed is refused by the server; --generate draws one that
-cannot, and --allow-weak takes it all the same and puts the reason on record.`,
+cannot, and --allow-weak takes it all the same and puts the reason on record.
+
+-o value prints the number of the new version.`,
 		`  llm-config secret set -e production openai
   llm-config secret set -e production openai < key.txt
   llm-config secret set -e production db/main user=@user.txt password=@password.txt --owner team-search
@@ -126,6 +128,7 @@ func (s *setter) explained(path string, err error) error {
 	f := *asFailure(err)
 	switch problem.Code {
 	case api.CodeWeakSecret:
+		f.where, f.details = "", weakReasons(problem)
 		f.next = "draw one with --generate password, or give --allow-weak REASON if it has to be this one"
 	case api.CodePreconditionFailed:
 		f.next = "`llm-config secret history -e " + s.environment + " " + path + "` shows what there is; then try again"
@@ -135,17 +138,27 @@ func (s *setter) explained(path string, err error) error {
 	return &f
 }
 
-// showVersion prints a write that made a version, or made one count.
+// weakReasons are why a value is refused.
+func weakReasons(p *api.Problem) []string {
+	reasons := make([]string, len(p.Errors))
+	for i, v := range p.Errors {
+		reasons[i] = v.Message
+	}
+	return reasons
+}
+
+// showVersion prints a write that made a version, or made one count; its value
+// is that version.
 func (s *secretScope) showVersion(result *api.SecretResult) error {
-	key := layerKey{result.Environment, result.Path}
+	key, version := layerKey{result.Environment, result.Path}, number(result.Version)
 	switch {
 	case result.State == "staged":
-		return s.showWritten(result, nil, "version %d of %s is staged; `llm-config secret activate -e %s %s` makes it count",
+		return s.showNoted(version, result, "version %d of %s is staged; `llm-config secret activate -e %s %s` makes it count",
 			result.Version, key, result.Environment, result.Path)
 	case result.Previous != 0:
-		return s.showWritten(result, nil, "%s is version %d; version %d stays valid for its grace", key, result.Version, result.Previous)
+		return s.showNoted(version, result, "%s is version %d; version %d stays valid for its grace", key, result.Version, result.Previous)
 	}
-	return s.showWritten(result, nil, "%s is version %d", key, result.Version)
+	return s.showNoted(version, result, "%s is version %d", key, result.Version)
 }
 
 func newSecretUpdateCommand(a *app) *cobra.Command {

@@ -1,10 +1,32 @@
 package main
 
 import (
+	"slices"
+
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/llm-devops/llm-config-manager/internal/settings"
 )
+
+// settingFlag marks flags that are settings, which say themselves what a second
+// one means.
+const settingFlag = "setting"
+
+// settingsFlags gives a verb the settings of these names as flags, or all.
+func settingsFlags(c *cobra.Command, names ...string) {
+	all := pflag.NewFlagSet("", pflag.ContinueOnError)
+	settings.AddFlags(all)
+	all.VisitAll(func(flag *pflag.Flag) {
+		if names == nil || slices.Contains(names, flag.Name) {
+			flag.Annotations = map[string][]string{settingFlag: nil}
+			c.Flags().AddFlag(flag)
+		}
+	})
+}
+
+// dataSettings are those of verbs that work on the data itself.
+var dataSettings = []string{settings.SettingsFile, "data", "master-key", "master-key-file", "previous-master-keys"}
 
 func newServeCommand(a *app) *cobra.Command {
 	c := a.command("serve", "Run the server",
@@ -22,7 +44,7 @@ reloads what can be changed while the server runs.`,
   llm-config key generate -f master.key
   llm-config serve --master-key-file master.key --data /var/lib/llm-config --tls-cert tls.crt --tls-key tls.key --listen :8700
   llm-config serve --master-key awskms://alias/llm-config --previous-master-keys file:master.key --settings server.yaml`)
-	settings.AddFlags(c.Flags())
+	settingsFlags(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		load := func() (settings.Settings, error) {
 			return settings.Load(settings.FlagsOf(c.Flags()), a.environ())

@@ -54,7 +54,7 @@ no keys, so that deleting a tenant stays final: this is the other half, and to b
 kept apart from them. It works on the data itself, so it runs where the server runs,
 also while it runs, and needs the master key. The file is of no use without it.`,
 		`  llm-config key backup -f keys.backup --data /var/lib/llm-config --master-key-file /etc/llm-config/master.key`)
-	settings.AddFlags(c.Flags())
+	settingsFlags(c, dataSettings...)
 	out := a.outputFlag(c, listFormats...)
 	var file string
 	c.Flags().StringVarP(&file, "file", "f", "", "`FILE` to make, - for standard output (required)")
@@ -145,7 +145,7 @@ form. What is there and newer stays. A tenant that was deleted, here or in the
 backup, stays deleted: nothing brings its key back. It runs where the server runs,
 while the server is stopped, and needs the master key that the backup was made with.`,
 		`  llm-config key restore -f keys.backup --data /var/lib/llm-config --master-key-file /etc/llm-config/master.key`)
-	settings.AddFlags(c.Flags())
+	settingsFlags(c, dataSettings...)
 	out := a.outputFlag(c, listFormats...)
 	var file string
 	c.Flags().StringVarP(&file, "file", "f", "", "`FILE` that key backup made, - for standard input (required)")

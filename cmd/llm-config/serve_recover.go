@@ -19,7 +19,7 @@ server administrator manages tenants, and cannot let himself in.
 
 The token is printed once. That it was issued is on the tenant's record.`,
 		`  llm-config token recover acme --data /var/lib/llm-config --master-key-file /etc/llm-config/master.key`)
-	settings.AddFlags(c.Flags())
+	settingsFlags(c, dataSettings...)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		s, err := settings.Load(settings.FlagsOf(c.Flags()), a.environ())
 		if err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/llm-devops/llm-config-manager/client"
 	"github.com/llm-devops/llm-config-manager/internal/canon"
 	"github.com/llm-devops/llm-config-manager/internal/config"
+	"github.com/llm-devops/llm-config-manager/internal/convert"
 )
 
 // writer is what all verbs that write one layer have in common.
@@ -91,7 +92,7 @@ has moved, set reads it anew. With --if-version it does not.`,
 		if err != nil {
 			return err
 		}
-		return w.update(c.Context(), c, args[0], func(layer config.Document) (config.Document, error) {
+		err = w.update(c.Context(), c, args[0], func(layer config.Document) (config.Document, error) {
 			for _, s := range assignments {
 				if layer, err = s.key.Set(layer, s.value); err != nil {
 					return layer, err
@@ -99,8 +100,26 @@ has moved, set reads it anew. With --if-version it does not.`,
 			}
 			return layer, nil
 		})
+		if err == nil || errors.Is(err, errDifference) {
+			w.noteKeys(args[0], assignments)
+		}
+		return err
 	}
 	return c
+}
+
+// noteKeys suggests a secret for what looks like a key. It shows no value.
+func (w *writer) noteKeys(path string, assignments []assignment) {
+	for _, s := range assignments {
+		value, isText := s.value.(string)
+		if !isText || refersToSecret(value) {
+			continue
+		}
+		if why, looks := convert.LooksLikeKey(s.key.String(), value); looks {
+			w.app.note("%s looks like a key (%s), and whoever may read the document reads it: keep it with `llm-config secret set -e %s %s`, and set %s='${secret:%s}'",
+				s.key, why, w.environment, path, s.key, path)
+		}
+	}
 }
 
 func newUnsetCommand(a *app) *cobra.Command {

@@ -32,7 +32,7 @@ func (r *running) supervise(ctx context.Context, set []variable, revision int64)
 	if r.folder != nil {
 		defer func() {
 			if left := r.folder.remove(); left != nil {
-				r.app.note("values of secrets are left in %s: %v", r.folder.name, left)
+				r.app.say(nil, "values of secrets are left in %s: %v", r.folder.name, left)
 			}
 		}()
 	}
@@ -57,7 +57,7 @@ func (r *running) supervise(ctx context.Context, set []variable, revision int64)
 			}
 			set = next
 			if kill == nil {
-				r.app.note("the variables changed; starting %s anew", r.command[0])
+				r.app.say(nil, "the variables changed; starting %s anew", r.command[0])
 				c.signal(syscall.SIGTERM)
 				kill = time.After(r.grace)
 			}
@@ -158,7 +158,7 @@ func (r *running) follow(ctx context.Context, after int64) <-chan []variable {
 				return
 			case err != nil:
 				f := asFailure(err)
-				r.app.noteAll(f.details, "%v; %s goes on as it is", f, r.command[0])
+				r.app.say(f.details, "%v; %s goes on as it is", f, r.command[0])
 				if !isPermanent(err) {
 					again = time.After(reloadAfter)
 				}
@@ -180,7 +180,7 @@ func (r *running) watch(ctx context.Context, after int64, moved chan int64) {
 	for event, err := range r.from.Watch(ctx, r.scope.environment, client.WatchQuery{After: after}) {
 		if err != nil {
 			if ctx.Err() == nil && !told && !errors.Is(err, context.Canceled) {
-				r.app.note("%v; %s goes on with what it has", asFailure(err), r.command[0])
+				r.app.say(nil, "%v; %s goes on with what it has", asFailure(err), r.command[0])
 			}
 			told = true
 			continue

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -75,7 +76,13 @@ func (d *days) String() string {
 	if *d%day == 0 {
 		return strconv.FormatInt(int64(*d/day), 10) + "d"
 	}
-	return time.Duration(*d).String()
+	text := time.Duration(*d).String() // with units that are nought: 36h0m0s
+	for _, unit := range []string{"0s", "0m"} {
+		if cut, ok := strings.CutSuffix(text, unit); ok && strings.ContainsAny(cut[len(cut)-1:], "hm") {
+			text = cut
+		}
+	}
+	return text
 }
 
 func (d *days) Set(text string) error {
@@ -140,7 +147,7 @@ refused at once. The new one's value is shown once; -o value prints nothing else
 	s, out := a.tokenScope(c), a.outputFlag(c, listFormats...)
 	var ttl, grace span
 	var in api.TokenRotate
-	c.Flags().Var(&ttl, "ttl", "how long the new token is valid, such as 12h or 90d (default 30d)")
+	c.Flags().Var(&ttl, "ttl", "how long the new token is valid, such as 12h or 90d (default as long as the old one was to be)")
 	c.Flags().Var(&grace, "grace", "how long the old one stays valid (default 7d)")
 	c.Flags().BoolVar(&in.Now, "now", false, "revoke the old one at once")
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -157,9 +164,37 @@ refused at once. The new one's value is shown once; -o value prints nothing else
 		}
 		in.TTLSeconds, in.GraceSeconds = ttl.seconds(), grace.pointer()
 		issued, err := rotate(c.Context(), args[0], in)
-		return out.showIssued(issued, err)
+		if err := out.showIssued(issued, err); err != nil {
+			return err
+		}
+		if out.format == asTable {
+			p := a.printer()
+			p.printf("%s\n", s.formerLine(c.Context(), to, args[0]))
+		}
+		return nil
 	}
 	return c
+}
+
+// formerLine says until when a token that has a successor stays valid.
+func (s *tokenScope) formerLine(ctx context.Context, from *client.Client, id string) string {
+	all := from.AllTokens
+	if s.server {
+		all = from.AllServerTokens
+	}
+	for token, err := range all(ctx, client.Page{Limit: maxPage}) {
+		switch {
+		case err != nil: // the successor is there, whether or not this can be told
+		case token.ID != id:
+			continue
+		case token.Revoked != nil:
+			return "token " + id + " is revoked"
+		default:
+			return "token " + id + " stays valid until " + when(token.Expires)
+		}
+		break
+	}
+	return "`llm-config token ls` shows until when token " + id + " stays valid"
 }
 
 // showIssued prints a new token, or which one was issued without arriving here.

@@ -38,7 +38,7 @@ var allowed = map[string][]string{
 	"api":    {},
 	"client": {"api"},
 
-	"cmd/llm-config":   {"api", "client", "internal/config", "internal/canon", "internal/convert", "internal/settings"},
+	"cmd/llm-config":   {"api", "client", "internal/config", "internal/canon", "internal/convert", "internal/secret", "internal/settings"},
 	"examples/service": {"api", "client"},
 	"test/…":           product,
 }
