@@ -97,20 +97,26 @@ func (s *Service) openValue(ctx context.Context, tenant config.TenantID, head *s
 			return secret.Fields{}, err
 		}
 	}
-	var fields secret.Fields
-	text, err := s.keyring.OpenSecret(ctx, valuePlace(tenant, head.Environment, head.Path, version),
-		seal.SecretSeal{Sealed: value.Sealed, Wrapped: value.Wrapped, KeyVersion: value.KeyVersion})
+	fields, err := s.openSealed(ctx, valuePlace(tenant, head.Environment, head.Path, version), value)
 	if err != nil && ok {
 		s.secretValues.Invalidate(key) // it was wrapped anew since it was kept, and the key that wrapped it is gone
 		return s.openValue(ctx, tenant, head, version)
 	}
-	if err != nil {
-		return fields, err
-	}
-	if fields, err = secret.DecodeFields(text); err != nil {
-		return fields, unavailable(err, "the value of a secret does not parse")
-	}
-	return fields, nil
+	return fields, err
+}
+
+func (s *Service) openSealed(ctx context.Context, at seal.Place, value store.SecretValue) (fields secret.Fields, err error) {
+	secret.Erase(func() {
+		var text []byte
+		text, err = s.keyring.OpenSecret(ctx, at, seal.SecretSeal{Sealed: value.Sealed, Wrapped: value.Wrapped, KeyVersion: value.KeyVersion})
+		if err != nil {
+			return
+		}
+		if fields, err = secret.DecodeFields(text); err != nil {
+			err = unavailable(err, "the value of a secret does not parse")
+		}
+	})
+	return fields, err
 }
 
 func recordPlace(tenant config.TenantID, environment config.EnvironmentID, path config.Path, version config.Version) seal.Place {
