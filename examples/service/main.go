@@ -5,10 +5,10 @@
 //
 //	go run ./examples/service
 //	llm-config set gateway/chat temperature=0.9
-//	llm-config secret set providers/anthropic
-//	llm-config set gateway/chat 'api_key=${secret:providers/anthropic#value}'
+//	llm-config set gateway/chat 'api_key=${secret:providers/anthropic#api_key}'
+//	llm-config secret rotate providers/anthropic -e base --generate hex --now
 //
-// When that secret is rotated, the service has the new key at once; whatever
+// When the secret is rotated, the service has the new key at once; whatever
 // prints the configuration prints "[secret]" in its place.
 package main
 
