@@ -73,7 +73,7 @@ func runRotate(ctx context.Context, a *arena, o options) ([]row, error) {
 	reading.Go(func() { during, failure = closedLoop(ctx, a.server, o.connections[0], o, reads) })
 	took, err := rewrapped(ctx, a, begin)
 	reading.Wait()
-	if err = errors.Join(err, failure); err != nil {
+	if err := errors.Join(err, failure); err != nil {
 		return nil, err
 	}
 	fmt.Printf("\n%d secrets were written in %s; their keys were wrapped anew in %s, with %d connections reading for the first %s.\n",
