@@ -18,8 +18,11 @@ func addressed(c *cobra.Command, err error) error {
 		return err
 	}
 	f := *asFailure(err)
-	if problem, ok := errors.AsType[*api.Problem](err); ok && takesNoDocument(c) {
+	problem, ok := errors.AsType[*api.Problem](err)
+	if takesNoDocument(c) {
 		f.where = flagAt(c, f.where)
+	}
+	if ok && takesNoDocument(c) {
 		f.next = inFlags.Replace(f.next)
 		if problem.Code == api.CodeForbidden && concernsServer(c) {
 			f.next = strings.ReplaceAll(f.next, "an administrator of the tenant", "an administrator of the server")
@@ -61,7 +64,8 @@ var flagsAt = map[string]string{
 	"rotation/overlap": "overlap", "rotation/webhook": "rotate-webhook", "rotation/webhook/signing": "webhook-signing",
 }
 
-// flagAt is the flag of c that gave what a pointer names, else the pointer.
+// flagAt is the flag of c that gave what a pointer names, else a pointer into a
+// body, and nothing for a parameter that the command made itself.
 func flagAt(c *cobra.Command, pointer string) string {
 	generate := c.Flags().Lookup("generate")
 	for at := strings.TrimPrefix(pointer, "/"); at != ""; at = at[:max(strings.LastIndexByte(at, '/'), 0)] {
@@ -76,7 +80,10 @@ func flagAt(c *cobra.Command, pointer string) string {
 			return "--" + name
 		}
 	}
-	return pointer
+	if strings.HasPrefix(pointer, "/") || strings.ToUpper(pointer) == pointer || strings.HasPrefix(pointer, "--") {
+		return pointer
+	}
+	return ""
 }
 
 var quotedCommand = regexp.MustCompile("`llm-config [^`]+`")
@@ -87,7 +94,7 @@ func withScope(c *cobra.Command, hint string) string {
 	return quotedCommand.ReplaceAllStringFunc(hint, func(quoted string) string {
 		words := strings.Fields(strings.Trim(quoted, "`"))[1:]
 		next, rest, err := c.Root().Find(words)
-		if err != nil || !next.HasParent() {
+		if err != nil || !next.HasParent() || slices.Contains(words, "--help") {
 			return quoted
 		}
 		line := []string{next.CommandPath()}

@@ -146,6 +146,9 @@ func flagError(c *cobra.Command, args []string, err error) error {
 	}
 	f := failf("%v", err).hint("`%s --help` lists the flags", c.CommandPath())
 	invalid, ok := errors.AsType[*pflag.InvalidValueError](err)
+	if ok && errors.Is(err, errTwice) {
+		return failf("--%s is given twice", invalid.GetFlag().Name).hint("give it once")
+	}
 	if !ok || !errors.As(err, new(*strconv.NumError)) {
 		return f
 	}
@@ -187,6 +190,8 @@ func onlyOnce(c *cobra.Command) {
 	}
 }
 
+var errTwice = errors.New("given twice")
+
 // once is a flag's value that is set once.
 type once struct {
 	pflag.Value
@@ -195,7 +200,7 @@ type once struct {
 
 func (o *once) Set(text string) error {
 	if o.given {
-		return errors.New("it is given twice")
+		return errTwice
 	}
 	o.given = true
 	return o.Value.Set(text)

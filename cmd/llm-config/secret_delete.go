@@ -41,7 +41,7 @@ func newSecretUndeleteCommand(a *app) *cobra.Command {
 		}
 		result, err := to.UndeleteSecret(c.Context(), s.environment, args[0], api.SecretUndelete{Message: *message})
 		if err == nil && result.Status == api.StatusCommitted && result.Current == 0 {
-			return s.showWritten(result, nil, "%s is back, with no version that could be read; `llm-config secret set -e %s %s` makes one, and secret history lists those there are",
+			return s.showWritten(result, nil, "%s is back, with no version in use; `llm-config secret set -e %s %s` makes one, and secret history lists those there are",
 				s.key(args[0]), s.environment, args[0])
 		}
 		return s.showWritten(result, err, "%s is back", s.key(args[0]))

@@ -275,9 +275,6 @@ staging@ for the one in use there. Without --to it is the version in use; withou
 		if err != nil {
 			return err
 		}
-		if err := stillThere(c.Context(), from, diff); err != nil {
-			return err
-		}
 		return s.showDiff(diff)
 	}
 	return c
@@ -287,27 +284,6 @@ staging@ for the one in use there. Without --to it is the version in use; withou
 func pathOf(arg string) string {
 	path, _, _ := strings.Cut(arg, "#")
 	return path
-}
-
-// stillThere refuses to compare with a version that was destroyed: nothing of it
-// is left, and every field of the other would seem to be new.
-func stillThere(ctx context.Context, from *client.Client, diff *api.SecretDiff) error {
-	if !slices.ContainsFunc(diff.Fields, func(f api.SecretFieldDiff) bool { return f.Change == "added" || f.Change == "removed" }) {
-		return nil
-	}
-	for _, side := range []api.SecretSide{diff.From, diff.To} {
-		history, err := from.SecretHistory(ctx, side.Environment, diff.Path)
-		if err != nil {
-			return err
-		}
-		for _, v := range history.Versions {
-			if v.Version == side.Version && v.State == "destroyed" {
-				return failf("version %d of %s is destroyed, so there is nothing to compare with", v.Version, layerKey{side.Environment, diff.Path}).
-					hint("`llm-config secret history -e %s %s` lists its versions", side.Environment, diff.Path)
-			}
-		}
-	}
-	return nil
 }
 
 // beforeCurrent is the version before the one in use.

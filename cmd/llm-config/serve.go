@@ -25,8 +25,9 @@ func settingsFlags(c *cobra.Command, names ...string) {
 	})
 }
 
-// dataSettings are those of verbs that work on the data itself.
-var dataSettings = []string{settings.SettingsFile, "data", "master-key", "master-key-file", "previous-master-keys"}
+// dataSettings are those of verbs that work on the data itself: where it is, and
+// with which key it opens. A development server has its own.
+var dataSettings = []string{settings.SettingsFile, "dev", "data", "master-key", "master-key-file", "previous-master-keys"}
 
 func newServeCommand(a *app) *cobra.Command {
 	c := a.command("serve", "Run the server",

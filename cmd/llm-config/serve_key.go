@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -163,27 +164,49 @@ while the server is stopped, and needs the master key that the backup was made w
 			defer opened.Close()
 			from = opened
 		}
-		report, err := restoreKeys(c.Context(), s, from)
+		report, names, err := restoreKeys(c.Context(), s, from)
 		if err != nil {
 			return err
 		}
-		return out.show(restoreView(report))
+		return out.show(restoreView(report, names))
 	}
 	return c
 }
 
-// restoreKeys opens the data too, which keeps a server from running meanwhile.
-func restoreKeys(ctx context.Context, s settings.Settings, from io.Reader) (report seal.RestoreReport, err error) {
+// restoreKeys opens the data too, which keeps a server from running meanwhile,
+// and knows the tenants' names.
+func restoreKeys(ctx context.Context, s settings.Settings, from io.Reader) (report seal.RestoreReport, names map[string]string, err error) {
 	data, err := sqlite.Open(ctx, s.Data, sqlite.Options{})
 	if err != nil {
-		return report, err
+		return report, nil, err
 	}
 	defer func() { err = errors.Join(err, data.Close()) }()
+	if names, err = tenantNames(ctx, data); err != nil {
+		return report, nil, err
+	}
 	err = withKeys(ctx, s, func(keepers seal.Keepers, keys store.Keys) error {
 		report, err = seal.Restore(ctx, keepers, keys, from)
 		return err
 	})
-	return report, err
+	return report, names, err
+}
+
+// tenantNames are the names of the tenants that the data holds, by their ids.
+func tenantNames(ctx context.Context, data store.Store) (map[string]string, error) {
+	names := map[string]string{}
+	page := store.Page{Limit: maxPage}
+	for {
+		tenants, next, err := data.ListTenants(ctx, page)
+		if err != nil {
+			return nil, err
+		}
+		for _, tenant := range tenants {
+			names[tenant.ID.String()] = tenant.Name
+		}
+		if page.Cursor = next; next == "" {
+			return names, nil
+		}
+	}
 }
 
 // keyBackup and keyRestore are what the verbs say to programs.
@@ -203,23 +226,25 @@ type (
 		Tenants   []restoredTenant `json:"tenants"`
 	}
 	restoredTenant struct {
-		Tenant string `json:"tenant"`
+		Tenant string `json:"tenant"` // its id
+		Name   string `json:"name,omitempty"`
 		Did    string `json:"did"`
 	}
 )
 
-func restoreView(report seal.RestoreReport) view {
+// restoreView names tenants, and has ids for those that the data does not hold.
+func restoreView(report seal.RestoreReport, names map[string]string) view {
 	data := keyRestore{report.Masters, report.Added, report.Replaced, report.Kept, report.Destroyed, []restoredTenant{}}
 	v := view{}
 	for _, tenant := range report.Tenants {
-		data.Tenants = append(data.Tenants, restoredTenant{tenant.Tenant.String(), string(tenant.Did)})
+		data.Tenants = append(data.Tenants, restoredTenant{tenant.Tenant.String(), names[tenant.Tenant.String()], string(tenant.Did)})
 		v.values = append(v.values, fmt.Sprintf("%s %s", tenant.Tenant, tenant.Did))
 	}
 	v.data = data
 	v.people = func(p *printer) {
 		t := newTable("TENANT", "KEY")
 		for _, tenant := range data.Tenants {
-			t.row(tenant.Tenant, tenant.Did)
+			t.row(cmp.Or(tenant.Name, tenant.Tenant), tenant.Did)
 		}
 		t.print(p)
 		p.printf("%d added, %d replaced by newer ones, %d left as they were, %d destroyed; %s of the master key added\n",
