@@ -42,6 +42,7 @@ func newSecretsWire(t *testing.T) *secretsWire {
 	mux.HandleFunc("PUT "+api.RouteSecret, w.write)
 	at := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 	mux.HandleFunc("POST "+api.RouteSecretDestroy, func(rw http.ResponseWriter, _ *http.Request) { answer(rw, w.result()) })
+	mux.HandleFunc("POST "+api.RouteSecretRevoke, func(rw http.ResponseWriter, _ *http.Request) { answer(rw, w.result()) })
 	mux.HandleFunc("GET "+api.RouteSecretAdopt, func(rw http.ResponseWriter, r *http.Request) {
 		adoption := api.SecretAdoption{Environment: "staging", Path: r.PathValue("path"), Current: 2, Previous: 1, GraceUntil: &at, Overlap: "adoption", Adopted: 1, Waiting: 1}
 		adoption.Clients = []api.SecretAdopter{
