@@ -62,7 +62,7 @@ func (r *request) retries(a *answer, err error, attempt int) bool {
 	case r.once:
 		return false
 	case err != nil:
-		return errors.As(err, new(*networkError)) && !(r.slow && late(err))
+		return errors.As(err, new(*networkError)) && (!r.slow || !late(err))
 	case a.status == http.StatusBadGateway, a.status == http.StatusServiceUnavailable, a.status == http.StatusGatewayTimeout:
 		return !r.slow
 	case a.status == http.StatusConflict && attempt > 1:
@@ -77,7 +77,7 @@ func (r *request) retries(a *answer, err error, attempt int) bool {
 // time: the server may still be at work.
 func late(err error) bool {
 	dial, ok := errors.AsType[*net.OpError](err)
-	return errors.Is(err, context.DeadlineExceeded) && !(ok && dial.Op == "dial")
+	return errors.Is(err, context.DeadlineExceeded) && (!ok || dial.Op != "dial")
 }
 
 // retryAfter is the wait that the server asks for, in either of its forms.
