@@ -50,6 +50,7 @@ type fakeServer struct {
 type fakeSecret struct {
 	current, previous int64     // 0 for none
 	until             time.Time // of previous
+	at                int64     // the revision that made it so
 }
 
 func fakeValue(path string, version int64) string { return fmt.Sprintf("canary-%s-%d", path, version) }
@@ -267,6 +268,7 @@ func (f *fakeServer) putSecretQuietly(path string, s fakeSecret) int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.revision++
+	s.at = f.revision
 	f.secrets[path] = s
 	return f.revision
 }

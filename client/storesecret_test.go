@@ -431,6 +431,7 @@ func (f *fakeServer) disturbSecret(random *rand.Rand, version int64) int64 {
 		f.mu.Lock()
 		behind, secret, text := f.revision-1-int64(random.IntN(3)), f.secrets["db"], f.documents[providerPath]
 		f.mu.Unlock()
+		behind = min(behind, secret.at-1) // when the version before was in use
 		secret.current = max(1, secret.current-1)
 		f.setOnRead(func(w http.ResponseWriter, _ *http.Request, path string) bool {
 			if path == "db" {
