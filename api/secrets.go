@@ -314,7 +314,7 @@ type KeyResult struct {
 
 // TokenRotate gives a token a successor of the same name and rights.
 type TokenRotate struct {
-	TTLSeconds   int64  `json:"ttl_seconds,omitempty" minimum:"1" doc:"How long the successor is valid; left out, 30 days"`
+	TTLSeconds   int64  `json:"ttl_seconds,omitempty" minimum:"1" doc:"How long the successor is valid; left out, as long as the old one was to be"`
 	GraceSeconds *int64 `json:"grace_seconds,omitempty" minimum:"0" doc:"How long the old one stays valid; left out, 7 days"`
 	Now          bool   `json:"now,omitempty" doc:"Revoke the old one at once"`
 }

@@ -344,3 +344,11 @@ func TestWhoStillHasWhatItInheritedWaits(t *testing.T) {
 	must(t, err)
 	same(t, "adopted and waiting", "1 0", fmt.Sprint(adoption.Adopted, adoption.Waiting))
 }
+
+func TestTheGraceIsWhatTheSecretSays(t *testing.T) {
+	a := newTenant(t)
+	a.put1("production", "db", service.SecretRequest{Fields: a.fields("one"), Metadata: service.SecretMetadata{Rotation: &secret.Rotation{Grace: time.Hour}}})
+	a.stageSecret("production", "db", "staged")
+	a.putSecret("production", "db", "two")
+	same(t, "end of the grace", a.clock.read().Add(time.Hour), a.info("production", "db").Versions[0].GraceUntil)
+}

@@ -151,9 +151,6 @@ func (s *Service) planVersion(ctx context.Context, tenant config.TenantID, r Sec
 	if err != nil {
 		return secretPlan{}, err
 	}
-	if addition.Grace == 0 && record.Rotation != nil {
-		addition.Grace = record.Rotation.Grace
-	}
 	if addition.Hashes, err = s.hashFields(ctx, tenant, fields); err != nil {
 		return secretPlan{}, err
 	}
