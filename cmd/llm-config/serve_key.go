@@ -11,6 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/llm-devops/llm-config-manager/internal/audit"
+	"github.com/llm-devops/llm-config-manager/internal/config"
 	"github.com/llm-devops/llm-config-manager/internal/seal"
 	"github.com/llm-devops/llm-config-manager/internal/settings"
 	"github.com/llm-devops/llm-config-manager/internal/store"
@@ -188,7 +190,15 @@ func restoreKeys(ctx context.Context, s settings.Settings, from io.Reader) (repo
 		report, err = seal.Restore(ctx, keepers, keys, from)
 		return err
 	})
-	return report, names, err
+	if err != nil {
+		return report, names, err
+	}
+	return report, names, data.AppendAudit(ctx, config.TenantID{}, audit.Record{
+		Event: "key.restore", Actor: "system", Action: "key.restore", Resource: "server/keys", Outcome: audit.Success,
+		Details: map[string]string{
+			"added": number(int64(report.Added)), "replaced": number(int64(report.Replaced)), "destroyed": number(int64(report.Destroyed)),
+		},
+	})
 }
 
 // tenantNames are the names of the tenants that the data holds, by their ids.

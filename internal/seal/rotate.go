@@ -267,28 +267,53 @@ func (k *Keyring) rewrapKey(t *tenant, row store.WrappedKey) ([]byte, error) {
 // KindNotFound for one that is not there.
 func (k *Keyring) RetireTenantKey(ctx context.Context, id config.TenantID, version uint32) error {
 	return k.changeMaterial(ctx, id, func(m *material) error {
-		i := m.index(version)
-		if i < 0 {
-			return config.Errorf(config.KindNotFound, "the key of tenant %s has no version %d", id, version)
+		i, err := k.retirable(ctx, id, m, version)
+		if err == nil {
+			m.remove(i)
 		}
-		if i == len(m.versions)-1 {
-			return config.Errorf(config.KindBadRequest, "version %d is the newest of the key of tenant %s", version, id).
-				Hint("rotate the key first")
-		}
-		replaced := m.versions[i+1].created
-		if wait := replaced.Add(settleTime).Sub(k.now()); wait > 0 {
-			return config.Errorf(config.KindInUse, "version %d was replaced only just now; a write under way may still use it", version).
-				Hint("try again in %d seconds", int64((wait+time.Second-1)/time.Second))
-		}
-		counts, err := k.data.KeyVersions(ctx, id)
-		if err != nil {
-			return unavailable(err, "the database does not answer")
-		}
-		if n := counts[version]; n > 0 {
-			return config.Errorf(config.KindInUse, "version %d still wraps %d data keys", version, n).
-				Over(0, n).Hint("wait until they are wrapped by the newest version; the key's status shows how many are left")
-		}
-		m.remove(i)
-		return nil
+		return err
 	})
+}
+
+// errRetirable ends a look at a tenant's material that changes nothing.
+var errRetirable = errors.New("it may be retired")
+
+// CheckRetire answers the error that RetireTenantKey would have now.
+func (k *Keyring) CheckRetire(ctx context.Context, id config.TenantID, version uint32) error {
+	err := k.changeMaterial(ctx, id, func(m *material) error {
+		if _, err := k.retirable(ctx, id, m, version); err != nil {
+			return err
+		}
+		return errRetirable
+	})
+	if errors.Is(err, errRetirable) {
+		return nil
+	}
+	return err
+}
+
+// retirable is the place of a version that may be retired.
+func (k *Keyring) retirable(ctx context.Context, id config.TenantID, m *material, version uint32) (int, error) {
+	i := m.index(version)
+	if i < 0 {
+		return 0, config.Errorf(config.KindNotFound, "the key of tenant %s has no version %d", id, version)
+	}
+	if i == len(m.versions)-1 {
+		return 0, config.Errorf(config.KindBadRequest, "version %d is the newest of the key of tenant %s", version, id).
+			Hint("rotate the key first")
+	}
+	replaced := m.versions[i+1].created
+	if wait := replaced.Add(settleTime).Sub(k.now()); wait > 0 {
+		return 0, config.Errorf(config.KindInUse, "version %d was replaced only just now; a write under way may still use it", version).
+			Hint("try again in %d seconds", int64((wait+time.Second-1)/time.Second))
+	}
+	counts, err := k.data.KeyVersions(ctx, id)
+	if err != nil {
+		return 0, unavailable(err, "the database does not answer")
+	}
+	if n := counts[version]; n > 0 {
+		return 0, config.Errorf(config.KindInUse, "version %d still wraps %d data keys", version, n).
+			Over(0, n).Hint("wait until they are wrapped by the newest version; the key's status shows how many are left")
+	}
+	return i, nil
 }

@@ -57,33 +57,51 @@ func (k *Keyring) MasterStatus(ctx context.Context) (MasterStatus, error) {
 // are with RewrapTenants. It is KindConflict when the keeper's key is the
 // newest version already.
 func (k *Keyring) RotateMaster(ctx context.Context) (uint32, error) {
+	k.settling.Lock()
+	defer k.settling.Unlock()
+	newest, err := k.replaceable(ctx)
+	if err != nil {
+		return 0, err
+	}
+	m, err := k.addMaster(ctx, newest.Version+1)
+	return m.Version, err
+}
+
+// CheckRotateMaster answers the error that RotateMaster would have now.
+func (k *Keyring) CheckRotateMaster(ctx context.Context) error {
+	k.settling.Lock()
+	defer k.settling.Unlock()
+	_, err := k.replaceable(ctx)
+	return err
+}
+
+// replaceable is the newest version of the master key, if the write keeper has
+// another key now.
+func (k *Keyring) replaceable(ctx context.Context) (store.Master, error) {
 	if err := k.keepers.reload(ctx); err != nil {
 		e := config.Errorf(config.KindUnavailable, "the keys of %s cannot be read", k.keepers.names()).
 			Hint("put the keeper right; the keys as they were remain in use")
 		e.Cause = err
-		return 0, e
+		return store.Master{}, e
 	}
-	k.settling.Lock()
-	defer k.settling.Unlock()
 	masters, err := k.masters(ctx)
 	if err != nil {
-		return 0, err
+		return store.Master{}, err
 	}
 	if len(masters) == 0 {
-		return 0, errDamagedKeys()
+		return store.Master{}, errDamagedKeys()
 	}
 	newest := masters[len(masters)-1]
 	if key := keyOf(k.keepers.Write, newest.Check); key != "" {
 		own, err := k.isWriter(ctx, newest)
 		if err != nil {
-			return 0, err
+			return store.Master{}, err
 		}
 		if own {
-			return 0, sameMasterKey(newest)
+			return store.Master{}, sameMasterKey(newest)
 		}
 	}
-	m, err := k.addMaster(ctx, newest.Version+1)
-	return m.Version, err
+	return newest, nil
 }
 
 func sameMasterKey(newest store.Master) error {

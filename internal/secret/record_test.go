@@ -130,6 +130,7 @@ func TestTransitions(t *testing.T) {
 		{"activate: going back at once", "grace active", activateNow(1), "active revoked"},
 		{"activate", "active", activate(1), "="},
 		{"activate", "active!", activate(1), "="},
+		{"activate what is active, at once", "grace active", activateNow(2), "revoked active"},
 		{"activate", "retired! active", activate(1), "gone"},
 		{"activate", "revoked active", activate(1), "gone"},
 		{"activate", "destroyed active", activate(1), "gone"},

@@ -164,7 +164,7 @@ func (r *Record) trim(now time.Time) (dropped []config.Version) {
 
 // Activate answers the record with a staged version active, or one that was
 // active before: in grace or retired. The version it replaces is treated as by
-// Add. A version that is active already stays as it is.
+// Add. Of a version that is active already only the end of the one in grace changes.
 func (r Record) Activate(number config.Version, grace time.Duration, immediately bool, author string, now time.Time) (Record, error) {
 	now = plain(now)
 	i, err := r.find(number)
@@ -183,13 +183,29 @@ func (r Record) Activate(number config.Version, grace time.Duration, immediately
 	case v.State == Revoked:
 		return r, gone(number, "is revoked, for good")
 	case v.State == Active:
-		return r, nil
+		return r.regrace(grace, immediately, now), nil
 	case v.expired(now):
 		return r, gone(number, "is expired")
 	}
 	r = r.clone()
 	r.activate(i, grace, immediately, author, now)
 	return r, nil
+}
+
+// regrace answers the record with another end for the version in grace: now, or
+// as long from now as it says; 0 leaves it.
+func (r Record) regrace(grace time.Duration, immediately bool, now time.Time) Record {
+	i := r.in(Grace)
+	if i < 0 || grace == 0 && !immediately {
+		return r
+	}
+	r = r.clone()
+	if immediately || grace < 0 {
+		r.end(i, Revoked, now)
+	} else {
+		r.Versions[i].GraceUntil = now.Add(grace)
+	}
+	return r
 }
 
 // find is the place of a version that has to be there.

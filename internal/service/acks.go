@@ -23,7 +23,7 @@ const (
 	maxAcks        = 10_000           // live clients of a tenant
 	maxAckSecrets  = 1_000
 	maxClientBytes = 128
-	maxDigestBytes = 64
+	digestBytes    = 64
 	maxListedAcks  = 100_000 // clients and their secrets in one list
 	lookedAtOnce   = 500     // clients that are looked at for an adoption each second
 )
@@ -79,8 +79,8 @@ func (r AckRequest) check(newest config.Revision) error {
 		return config.Errorf(config.KindBadRequest, "a client's name has 1 to %d printable characters", maxClientBytes).At("/client")
 	case r.Revision < 0 || r.Revision > newest:
 		return config.Errorf(config.KindRevisionInFuture, "the newest revision is %d, below %d", newest, r.Revision).At("/revision").Hint("acknowledge what was read")
-	case len(r.Digest) > maxDigestBytes || strings.Trim(r.Digest, "0123456789abcdef") != "":
-		return config.Errorf(config.KindBadRequest, "a digest is %d hexadecimal digits", maxDigestBytes).At("/digest")
+	case r.Digest != "" && len(r.Digest) != digestBytes || strings.Trim(r.Digest, "0123456789abcdef") != "":
+		return config.Errorf(config.KindBadRequest, "a digest is %d hexadecimal digits", digestBytes).At("/digest")
 	case len(r.Secrets) > maxAckSecrets:
 		return config.Errorf(config.KindTooLarge, "the acknowledgement names too many secrets").At("/secrets").Over(maxAckSecrets, int64(len(r.Secrets)))
 	}

@@ -76,6 +76,9 @@ func (s *Service) RetireTenantKey(ctx context.Context, who Caller, tenant string
 	}
 	return once(ctx, s, who, state.tenant.ID, func() (KeyResult, error) {
 		summary := "version " + strconv.FormatUint(uint64(version), 10) + " of its key was retired"
+		if err := s.keyring.CheckRetire(ctx, state.tenant.ID, version); err != nil {
+			return KeyResult{}, err // what is refused is not on record as done
+		}
 		return s.changeKey(ctx, who, state, "key.retire", message, summary, func() (KeyResult, error) {
 			if err := s.keyring.RetireTenantKey(ctx, state.tenant.ID, version); err != nil {
 				return KeyResult{}, err
@@ -158,6 +161,9 @@ func (s *Service) RotateMasterKey(ctx context.Context, who Caller, message strin
 // rotateMaster puts on record that the rotation was asked for before it is made,
 // like changeKey: the key store is no part of the transaction.
 func (s *Service) rotateMaster(ctx context.Context, who Caller, message string) (KeyResult, error) {
+	if err := s.keyring.CheckRotateMaster(ctx); err != nil {
+		return KeyResult{}, err // what is refused is not on record as done
+	}
 	record := s.record(who, "key.rotate", access.ServerKeyWrite, resourceName(access.Resource{Name: "keys"}))
 	if message != "" {
 		record.Details = map[string]string{"message": message}

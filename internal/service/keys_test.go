@@ -62,8 +62,10 @@ func TestATenantsKeyIsRotated(t *testing.T) {
 		}
 	}
 	a.clock.move(time.Hour)
+	before := a.revision()
 	_, err = a.s.RetireTenantKey(t.Context(), a.who, a.tenant, 3, "")
 	mustBe(t, config.KindBadRequest, err)
+	same(t, "revision after what was refused", before, a.revision())
 	for version := range uint32(2) {
 		_, err = a.s.RetireTenantKey(t.Context(), a.who, a.tenant, version+1, "")
 		must(t, err)
@@ -94,6 +96,9 @@ func TestTheMasterKeyIsRotated(t *testing.T) {
 	_, err := a.s.RotateMasterKey(t.Context(), a.root, "")
 	if err == nil {
 		t.Fatal("a rotation without another key passed for one")
+	}
+	if records := strings.Join(a.chain(t, config.TenantID{}), "\n"); strings.Contains(records, "key.rotate") {
+		t.Errorf("what was refused is on record as done: %s", records)
 	}
 	must(t, seal.AddFileKey(a.master))
 	result, err := a.s.RotateMasterKey(t.Context(), a.root, "due")

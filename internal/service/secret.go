@@ -214,7 +214,7 @@ type KeyResult struct {
 
 // TokenStep gives a token a successor.
 type TokenStep struct {
-	TTL   time.Duration  // 0 for DefaultTokenTime
+	TTL   time.Duration  // 0 for as long as the old one was to be valid
 	Grace *time.Duration // nil for DefaultTokenGrace
 	Now   bool
 }

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"crypto/hmac"
 	"slices"
 	"strconv"
 	"time"
@@ -165,7 +166,9 @@ func (s *Service) recordAccess(ctx context.Context, who Caller, state *tenantSta
 	for _, served := range fresh {
 		s.served.Set(servedKey{state.tenant.ID, served}, struct{}{})
 	}
-	s.metrics.SecretAccess("read", state.tenant.Name)
+	for range used {
+		s.metrics.SecretAccess("read", state.tenant.Name)
+	}
 	return nil
 }
 
@@ -353,7 +356,7 @@ func diffFields(from, to secret.Version) []FieldDiff {
 			change = "added"
 		case !has:
 			change = "removed"
-		case before != after:
+		case !hmac.Equal([]byte(before), []byte(after)):
 			change = "changed"
 		}
 		diffs = append(diffs, FieldDiff{name, change})

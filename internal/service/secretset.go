@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -61,6 +62,8 @@ func (s *Service) checkSecretRequest(ctx context.Context, who Caller, state *ten
 	switch {
 	case r.Fields.Len() > 0 && r.Generate != nil:
 		return config.Errorf(config.KindBadRequest, "the value is both given and to be drawn").At("/generate").Hint("leave out fields, or generate")
+	case r.Generate != nil && r.AllowWeak != "":
+		return config.Errorf(config.KindBadRequest, "what is drawn is never weak").At("/allow_weak").Hint("leave it out")
 	case !r.Expires.IsZero() && !r.Expires.After(s.clock()):
 		return config.Errorf(config.KindBadRequest, "the version would have ended before it began").At("/expires_at").Hint("give a time to come")
 	case r.Grace != nil && *r.Grace < 0:
@@ -71,7 +74,7 @@ func (s *Service) checkSecretRequest(ctx context.Context, who Caller, state *ten
 		return config.Errorf(config.KindBadRequest, "there is no grace when the version before is revoked now").At("/grace_seconds").Hint("leave out one of them")
 	}
 	if r.Generate != nil {
-		if err := r.Generate.Check(); err != nil {
+		if err := checkGenerator(r.Generate); err != nil {
 			return err
 		}
 	}
@@ -87,6 +90,19 @@ func (s *Service) checkSecretRequest(ctx context.Context, who Caller, state *ten
 	}
 	// Who has a receiver signed for uses the value of the signing secret.
 	_, err := s.guard(ctx, who, access.SecretRefer, state.tenant.Name, secretResource(environment, rotation.Webhook.Signing))
+	return err
+}
+
+// checkGenerator checks a generator that a request names itself, and not for
+// the rotation of a secret.
+func checkGenerator(g *secret.Generator) error {
+	err := g.Check()
+	var e *config.Error
+	if errors.As(err, &e) {
+		if rest, found := strings.CutPrefix(e.Pointer, "/rotation/generator"); found {
+			e.Pointer = "/generate" + rest
+		}
+	}
 	return err
 }
 

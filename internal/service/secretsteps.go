@@ -85,7 +85,7 @@ func (r SecretStep) check() error {
 	case r.Stage && (r.Now || r.Grace != nil):
 		return config.Errorf(config.KindBadRequest, "a staged version leaves the one in use alone").At("/stage").Hint("give now and grace_seconds when it is activated")
 	case r.Generate != nil:
-		return r.Generate.Check()
+		return checkGenerator(r.Generate)
 	}
 	return nil
 }

@@ -142,6 +142,12 @@ func (s *Service) deleteTenant(ctx context.Context, who Caller, state *tenantSta
 	if err != nil {
 		return Deleted{}, err
 	}
+	// The key store is no part of the transaction: that the key goes is on record
+	// before it does.
+	destroy := s.record(who, "key.destroy", access.TenantManage, resourceName(access.Resource{Tenant: state.tenant.ID, Name: "keys"}))
+	if err := s.store.AppendAudit(ctx, config.TenantID{}, destroy); err != nil {
+		return Deleted{}, unavailable(err, "the deletion could not be put on record")
+	}
 	if err := s.keyring.Destroy(ctx, state.tenant.ID); err != nil {
 		return Deleted{}, err
 	}
