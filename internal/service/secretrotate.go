@@ -202,21 +202,11 @@ func (r *rotation) add(ctx context.Context, addition secret.Addition, fields sec
 		if before.record.Serves != r.head.record.Serves {
 			return secretPlan{}, errOvertaken
 		}
-		record, number, dropped, err := before.record.Add(addition, now)
-		if err != nil {
-			return secretPlan{}, err
+		plan, err := planAddition(before.record, addition, fields, now)
+		if !addition.Stage {
+			plan.event, plan.summary = "secret.rotate", "it was rotated to version "+versionText(plan.about)
 		}
-		plan := secretPlan{
-			record: record, add: map[config.Version]secret.Fields{number: fields}, drop: dropped, about: number,
-			event: "secret.rotate", summary: "it was rotated to version " + versionText(number),
-		}
-		if addition.Stage {
-			plan.event, plan.summary = "secret.stage", "version "+versionText(number)+" is staged"
-		} else {
-			plan.record = plan.record.Reschedule(now)
-			plan.record.Failure = nil
-		}
-		return plan, nil
+		return plan, err
 	})
 	return r.s.mutateSecret(ctx, work)
 }

@@ -170,17 +170,25 @@ func (s *Service) planVersion(ctx context.Context, tenant config.TenantID, r Sec
 	if addition.Hashes, err = s.hashFields(ctx, tenant, fields); err != nil {
 		return secretPlan{}, err
 	}
+	plan, err := planAddition(record, addition, fields, now)
+	if !addition.Stage {
+		plan.event, plan.summary = "secret.set", "version "+versionText(plan.about)+" is in use"
+	}
+	return plan, err
+}
+
+// planAddition is what a new version makes of a secret. Where it is put to use,
+// the caller says by which event.
+func planAddition(record secret.Record, addition secret.Addition, fields secret.Fields, now time.Time) (secretPlan, error) {
 	record, number, dropped, err := record.Add(addition, now)
 	if err != nil {
 		return secretPlan{}, err
 	}
 	plan := secretPlan{
 		record: record, add: map[config.Version]secret.Fields{number: fields}, drop: dropped, about: number,
-		event: "secret.set", summary: "version " + versionText(number) + " is in use", weak: addition.Weak,
+		event: "secret.stage", summary: "version " + versionText(number) + " is staged", weak: addition.Weak,
 	}
-	if addition.Stage {
-		plan.event, plan.summary = "secret.stage", "version "+versionText(number)+" is staged"
-	} else {
+	if !addition.Stage {
 		plan.record = plan.record.Reschedule(now)
 		plan.record.Failure = nil
 	}
