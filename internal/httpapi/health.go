@@ -8,6 +8,7 @@ import (
 
 	"github.com/llm-devops/llm-config-manager/api"
 	"github.com/llm-devops/llm-config-manager/internal/config"
+	"github.com/llm-devops/llm-config-manager/internal/telemetry"
 )
 
 // live says that the process answers.
@@ -42,7 +43,7 @@ func (s *Server) probe(ctx context.Context) error {
 func (s *Server) readiness(w http.ResponseWriter, r *http.Request) {
 	health := api.Health{Status: "ok", Checks: map[string]string{"store": "ok"}}
 	if err := s.probe(r.Context()); err != nil {
-		s.logger.ErrorContext(r.Context(), "the store does not answer", "error", causes(err))
+		s.logger.ErrorContext(r.Context(), "the store does not answer", "error", telemetry.Causes(err))
 		health.Status, health.Checks["store"] = "failing", "it does not answer"
 	}
 	if s.ready != nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/llm-devops/llm-config-manager/api"
 	"github.com/llm-devops/llm-config-manager/internal/config"
+	"github.com/llm-devops/llm-config-manager/internal/telemetry"
 )
 
 // kinds are all kinds that the domain declares.
@@ -82,7 +83,7 @@ func TestErrorsThatAreNotOurs(t *testing.T) {
 func TestCausesAreForTheLog(t *testing.T) {
 	e := config.Errorf(config.KindUnavailable, "the store cannot be used")
 	e.Cause = fmt.Errorf("disk I/O: %w", errors.New("no space left"))
-	if got, want := causes(e), "unavailable: the store cannot be used: disk I/O: no space left"; got != want {
+	if got, want := telemetry.Causes(e), "unavailable: the store cannot be used: disk I/O: no space left"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

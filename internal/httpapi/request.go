@@ -364,20 +364,9 @@ func (s *Server) log(w *observedWriter, r *http.Request, state *requestState, be
 		attributes = append(attributes, slog.String("code", string(state.code)))
 	}
 	if state.err != nil && level == slog.LevelError {
-		attributes = append(attributes, slog.String("error", causes(state.err)))
+		attributes = append(attributes, slog.String("error", telemetry.Causes(state.err)))
 	}
 	s.logger.LogAttrs(r.Context(), level, "request", attributes...)
-}
-
-// causes is an error with what is behind it, which only the log sees.
-func causes(err error) string {
-	text := err.Error()
-	for cause := errors.Unwrap(err); cause != nil; cause = errors.Unwrap(cause) {
-		if !strings.Contains(text, cause.Error()) {
-			text += ": " + cause.Error()
-		}
-	}
-	return text
 }
 
 // observedWriter notes what was answered.

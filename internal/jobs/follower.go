@@ -5,8 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"strings"
 	"time"
+
+	"github.com/llm-devops/llm-config-manager/internal/telemetry"
 )
 
 // errLost ends the context of a run whose lease is no longer ours.
@@ -116,7 +117,7 @@ func (f *follower) failed(running context.Context, err error) {
 	f.failures++
 	f.next = f.Clock().Add(wait)
 	f.Failed(f.job.Name)
-	f.Logger.Error("a background job failed", "job", f.job.Name, "error", causes(err), "failures", f.failures, "next_try_in", wait.String())
+	f.Logger.Error("a background job failed", "job", f.job.Name, "error", telemetry.Causes(err), "failures", f.failures, "next_try_in", wait.String())
 	f.drop(running)
 }
 
@@ -129,17 +130,6 @@ func (f *follower) drop(running context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(running), storeTime)
 	defer cancel()
 	if err := f.Leases.DropLease(ctx, f.name, f.Holder); err != nil {
-		f.Logger.Warn("a lease was not dropped; it expires by itself", "job", f.job.Name, "error", causes(err))
+		f.Logger.Warn("a lease was not dropped; it expires by itself", "job", f.job.Name, "error", telemetry.Causes(err))
 	}
-}
-
-// causes is an error with what is behind it, which only the log sees.
-func causes(err error) string {
-	text := err.Error()
-	for cause := errors.Unwrap(err); cause != nil; cause = errors.Unwrap(cause) {
-		if !strings.Contains(text, cause.Error()) {
-			text += ": " + cause.Error()
-		}
-	}
-	return text
 }

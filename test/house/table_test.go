@@ -21,7 +21,7 @@ var allowed = map[string][]string{
 	"internal/settings":  {"internal/telemetry", "internal/webhook"},
 	"internal/webhook":   {"internal/config"},
 	"internal/convert":   {"internal/config", "internal/canon"},
-	"internal/jobs":      {"internal/store"},
+	"internal/jobs":      {"internal/store", "internal/telemetry"},
 
 	"internal/store":           pure,
 	"internal/store/storetest": join(pure, "internal/store"),
