@@ -1,11 +1,13 @@
 package service_test
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/llm-devops/llm-config-manager/internal/config"
+	"github.com/llm-devops/llm-config-manager/internal/secret"
 	"github.com/llm-devops/llm-config-manager/internal/service"
 	"github.com/llm-devops/llm-config-manager/internal/store"
 )
@@ -19,24 +21,11 @@ func keyed(who service.Caller, key, request string) service.Caller {
 // outcome is the part of an answer that every write has.
 func outcome(t *testing.T, answer any) service.Outcome {
 	t.Helper()
-	switch answer := answer.(type) {
-	case service.ChangeResult:
-		return answer.Outcome
-	case service.TagResult:
-		return answer.Outcome
-	case service.Deleted:
-		return answer.Outcome
-	case service.EnvironmentResult:
-		return answer.Outcome
-	case service.Destroyed:
-		return answer.Outcome
-	case service.IssuedToken:
-		return answer.Outcome
-	case service.Founded:
-		return answer.Outcome
+	part := reflect.ValueOf(answer).FieldByName("Outcome")
+	if !part.IsValid() {
+		t.Fatalf("a %T is no answer to a write", answer)
 	}
-	t.Fatalf("no write answers a %T", answer)
-	return service.Outcome{}
+	return part.Interface().(service.Outcome)
 }
 
 // plain is an answer as it can be compared: without the token, which only the first has.
@@ -62,6 +51,11 @@ func TestAWriteThatComesAgainIsAnsweredAsBefore(t *testing.T) {
 	serverVictim, err := a.s.CreateServerToken(t.Context(), a.root, service.TokenRequest{Name: "victim"})
 	must(t, err)
 	a.found(t, "doomed")
+	a.putSecret("production", "db", "one")
+	hex := &secret.Generator{Kind: secret.GenerateHex}
+	rotated := a.issue(service.TokenRequest{Name: "rotated"})
+	serverRotated, err := a.s.CreateServerToken(t.Context(), a.root, service.TokenRequest{Name: "rotated"})
+	must(t, err)
 	ctx, revision := t.Context(), a.revision
 	server := func() config.Revision {
 		r, err := a.engine.Revision(ctx, config.TenantID{})
@@ -113,6 +107,33 @@ func TestAWriteThatComesAgainIsAnsweredAsBefore(t *testing.T) {
 		{"revoke token", a.who, revision, func(who service.Caller) (any, error) {
 			return a.s.RevokeToken(ctx, who, a.tenant, victim.ID)
 		}},
+		{"put secret", a.who, revision, func(who service.Caller) (any, error) {
+			return a.s.PutSecret(ctx, who, a.tenant, "production", path("db"), service.SecretRequest{Generate: hex, Stage: true})
+		}},
+		{"activate secret", a.who, revision, func(who service.Caller) (any, error) {
+			return a.s.ActivateSecret(ctx, who, a.tenant, "production", path("db"), service.SecretStep{})
+		}},
+		{"revoke secret", a.who, revision, func(who service.Caller) (any, error) {
+			return a.s.RevokeSecret(ctx, who, a.tenant, "production", path("db"), service.SecretStep{})
+		}},
+		{"rotate secret", a.who, revision, func(who service.Caller) (any, error) {
+			return a.s.RotateSecret(ctx, who, a.tenant, "production", path("db"), service.SecretStep{Generate: hex})
+		}},
+		{"delete secret", a.who, revision, func(who service.Caller) (any, error) {
+			return a.s.DeleteSecret(ctx, who, a.tenant, "production", path("db"), false, service.SecretStep{})
+		}},
+		{"undelete secret", a.who, revision, func(who service.Caller) (any, error) {
+			return a.s.UndeleteSecret(ctx, who, a.tenant, "production", path("db"), service.SecretStep{})
+		}},
+		{"destroy secret", a.who, revision, func(who service.Caller) (any, error) {
+			return a.s.DestroySecret(ctx, who, a.tenant, "production", path("db"), []config.Version{1}, false, service.SecretStep{})
+		}},
+		{"rotate token", a.who, revision, func(who service.Caller) (any, error) {
+			return a.s.RotateToken(ctx, who, a.tenant, rotated.ID, service.TokenStep{})
+		}},
+		{"rotate server token", a.root, server, func(who service.Caller) (any, error) {
+			return a.s.RotateServerToken(ctx, who, serverRotated.ID, service.TokenStep{})
+		}},
 		{"create server token", a.root, server, func(who service.Caller) (any, error) {
 			return a.s.CreateServerToken(ctx, who, service.TokenRequest{Name: "new"})
 		}},
@@ -158,30 +179,13 @@ func TestAWriteThatComesAgainIsAnsweredAsBefore(t *testing.T) {
 
 // asReplay is a first answer with the one thing that a replay has of its own.
 func asReplay(answer any) any {
-	switch a := answer.(type) {
-	case service.ChangeResult:
-		a.Replayed, a.Lost = true, nil // values are not kept
-		return a
-	case service.TagResult:
-		a.Replayed = true
-		return a
-	case service.Deleted:
-		a.Replayed = true
-		return a
-	case service.EnvironmentResult:
-		a.Replayed = true
-		return a
-	case service.Destroyed:
-		a.Replayed = true
-		return a
-	case service.IssuedToken:
-		a.Replayed = true
-		return a
-	case service.Founded:
-		a.Replayed = true
-		return a
+	replay := reflect.New(reflect.TypeOf(answer)).Elem()
+	replay.Set(reflect.ValueOf(answer))
+	replay.FieldByName("Replayed").SetBool(true)
+	if lost := replay.FieldByName("Lost"); lost.IsValid() {
+		lost.SetZero() // values are not kept
 	}
-	return answer
+	return replay.Interface()
 }
 
 func TestIdempotencyKeys(t *testing.T) {
