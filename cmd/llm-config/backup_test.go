@@ -4,11 +4,16 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/llm-devops/llm-config-manager/api"
 	"github.com/llm-devops/llm-config-manager/client"
+	"github.com/llm-devops/llm-config-manager/internal/audit"
+	"github.com/llm-devops/llm-config-manager/internal/config"
+	"github.com/llm-devops/llm-config-manager/internal/store/sqlite"
 )
 
 // Keys are backed up while the server runs, and come back where they were lost,
@@ -71,6 +76,7 @@ func TestKeyBackupAndRestore(t *testing.T) {
 	if !strings.Contains(says, `"replaced": 0`) || strings.Contains(says, `"added": 0`) {
 		t.Errorf("restore of what was lost says %s", says)
 	}
+	wantOnRecord(t, data, `"event":"key.restore"`)
 	altered, err := os.ReadFile(backup)
 	if err != nil {
 		t.Fatal(err)
@@ -85,4 +91,21 @@ func TestKeyBackupAndRestore(t *testing.T) {
 			t.Errorf("after the restore: %v", err)
 		}
 	})
+}
+
+// wantOnRecord looks for a text in the records of the server's chain.
+func wantOnRecord(t *testing.T, data, text string) {
+	t.Helper()
+	s, err := sqlite.Open(t.Context(), data, sqlite.Options{Clock: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	links, err := s.Audit(t.Context(), config.TenantID{}, 0, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(links, func(l audit.Link) bool { return strings.Contains(string(l.Record), text) }) {
+		t.Errorf("%s is not on record", text)
+	}
 }

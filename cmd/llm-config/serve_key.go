@@ -194,7 +194,7 @@ func restoreKeys(ctx context.Context, s settings.Settings, from io.Reader) (repo
 		return report, names, err
 	}
 	return report, names, data.AppendAudit(ctx, config.TenantID{}, audit.Record{
-		Event: "key.restore", Actor: "system", Action: "key.restore", Resource: "server/keys", Outcome: audit.Success,
+		Event: "key.restore", Actor: "system:server", Action: "key.restore", Resource: "server/keys", Outcome: audit.Success,
 		Details: map[string]string{
 			"added": number(int64(report.Added)), "replaced": number(int64(report.Replaced)), "destroyed": number(int64(report.Destroyed)),
 		},
