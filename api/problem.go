@@ -46,6 +46,9 @@ const (
 	CodePreconditionFailed   Code = "precondition_failed"    // If-Match, If-None-Match or if_version does not hold
 	CodeWrongETag            Code = "wrong_etag"             // an effective document's ETag where a layer's belongs
 	CodeTooLarge             Code = "too_large"              // over a bound; limit and actual say which
+	CodeInvalidPolicy        Code = "invalid_policy"         // policies that do not parse, do not fit the schema, or fail their tests
+	CodeQuotaExceeded        Code = "quota_exceeded"         // the tenant may not have more of it
+	CodeRateLimited          Code = "rate_limited"           // too many requests; Retry-After says when to come back
 	CodeOverloaded           Code = "overloaded"             // a bounded resource is full; retry later
 	CodeNotYet               Code = "not_yet"                // min_revision did not arrive in time
 	CodeUnavailable          Code = "unavailable"            // store, keyring or audit cannot be used now
@@ -87,6 +90,9 @@ var Statuses = map[Code]int{
 	CodePreconditionFailed:   http.StatusPreconditionFailed,
 	CodeWrongETag:            http.StatusPreconditionFailed,
 	CodeTooLarge:             http.StatusRequestEntityTooLarge,
+	CodeInvalidPolicy:        http.StatusUnprocessableEntity,
+	CodeQuotaExceeded:        http.StatusForbidden,
+	CodeRateLimited:          http.StatusTooManyRequests,
 	CodeOverloaded:           http.StatusServiceUnavailable,
 	CodeNotYet:               http.StatusServiceUnavailable,
 	CodeUnavailable:          http.StatusServiceUnavailable,

@@ -47,6 +47,7 @@ type tokenID [idChars]byte
 // known is what was read about one id; that there is no such token is known too.
 type known struct {
 	principal Principal
+	grants    Grants
 	hash      [32]byte
 	exists    bool
 	revoked   bool
@@ -164,11 +165,11 @@ func (a *Authenticator) load(ctx context.Context, id string) (*known, error) {
 	t, err := a.tokens.Token(ctx, id)
 	switch {
 	case err == nil:
-		k.exists, k.hash, k.revoked = true, t.Hash, !t.Revoked.IsZero()
-		k.principal = Principal{
-			ID: t.ID, Name: t.Name, Method: MethodToken,
-			Tenant: t.Tenant, TenantAdmin: t.TenantAdmin, ServerAdmin: t.ServerAdmin, Expires: t.Expires,
+		if k.grants, err = ParseGrants(t.Grants); err != nil {
+			return nil, err
 		}
+		k.exists, k.hash, k.revoked = true, t.Hash, !t.Revoked.IsZero()
+		k.principal = tokenPrincipal(t, k.grants)
 	case config.KindOf(err) != config.KindNotFound:
 		return nil, err
 	}

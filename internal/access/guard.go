@@ -4,42 +4,6 @@ import (
 	"github.com/llm-devops/llm-config-manager/internal/config"
 )
 
-// Action is what a principal wants to do.
-type Action string
-
-// The actions. One that is missing from the table below is denied to everybody.
-const (
-	ConfigRead       Action = "config.read"     // documents, layers, history, diffs, changes, bundles, watches
-	ConfigWrite      Action = "config.write"    // layers, by whichever verb
-	ConfigDestroy    Action = "config.destroy"  // make a layer's version unreadable for ever
-	SecretRefer      Action = "secret.refer"    // write a ${secret:…} reference
-	SecretList       Action = "secret.list"     // that a secret exists, its metadata, versions, adoption; never a value
-	SecretRead       Action = "secret.read"     // the value of a secret
-	SecretWrite      Action = "secret.write"    // values, metadata, deleting and undeleting
-	SecretActivate   Action = "secret.activate" // which version counts: activate, rotate, revoke
-	SecretDestroy    Action = "secret.destroy"  // make a secret's version unreadable for ever
-	AckWrite         Action = "ack.write"       // say what one runs
-	KeyRead          Action = "key.read"        // versions, ages and use of a tenant's keys
-	KeyWrite         Action = "key.write"       // rotate and retire a tenant's keys
-	EnvironmentRead  Action = "environment.read"
-	EnvironmentWrite Action = "environment.write"
-	TagRead          Action = "tag.read"
-	TagWrite         Action = "tag.write"
-	TokenRead        Action = "token.read"
-	TokenWrite       Action = "token.write"
-	AuditRead        Action = "audit.read"
-	TenantRead       Action = "tenant.read"   // that a tenant exists, and its name
-	TenantManage     Action = "tenant.manage" // create, list, delete
-
-	ServerTokenRead  Action = "server-token.read"
-	ServerTokenWrite Action = "server-token.write"
-	ServerAuditRead  Action = "server-audit.read"
-	ServerKeyRead    Action = "server-key.read"
-	ServerKeyWrite   Action = "server-key.write"
-	SettingsRead     Action = "settings.read"
-	SettingsWrite    Action = "settings.write"
-)
-
 // scope says who may take an action, and on what.
 type scope uint8
 
@@ -81,26 +45,6 @@ var scopes = map[Action]scope{
 	SettingsWrite:    theServer,
 }
 
-// Resource is what an action is taken on. With the zero tenant it is the server itself.
-type Resource struct {
-	Tenant      config.TenantID
-	Environment string
-	Path        config.Path
-	Secret      bool   // Path is a secret's, not a document's
-	Name        string // of a tag, a token, …
-}
-
-// Decision is the answer of a Guard; the zero Decision denies.
-type Decision struct {
-	Allowed bool
-	// Foreign says that the resource is in a tenant which the principal must
-	// not know of: to them it is absent, not forbidden.
-	Foreign bool
-	// Reasons say what decided. They are for logs and explanations; others
-	// share them, so nobody may change them.
-	Reasons []string
-}
-
 // Guard decides.
 type Guard struct{}
 
@@ -122,7 +66,7 @@ func (g *Guard) Decide(p Principal, a Action, r Resource) Decision {
 		return Decision{Foreign: !onServer, Reasons: deniedNobody}
 	case !known:
 		return deny(p, own, onServer, "no rule knows the action "+string(a))
-	case own && p.TenantAdmin && scope&ownTenant != 0:
+	case own && p.HasRole(RoleAdmin) && scope&ownTenant != 0:
 		return Decision{Allowed: true, Reasons: allowedTenantAdmin}
 	case onServer && p.ServerAdmin && scope&theServer != 0,
 		!onServer && p.ServerAdmin && scope&anyTenant != 0:

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Kind is the closed set of ways in which the product says no. Its text is the
@@ -44,6 +45,9 @@ const (
 	KindPreconditionFailed   Kind = "precondition_failed"    // If-Match, If-None-Match or if_version does not hold
 	KindWrongETag            Kind = "wrong_etag"             // an effective document's ETag where a layer's belongs
 	KindTooLarge             Kind = "too_large"              // over a bound, with the limit and the actual figure
+	KindInvalidPolicy        Kind = "invalid_policy"         // policies that do not parse, do not fit the schema, or fail their tests
+	KindQuotaExceeded        Kind = "quota_exceeded"         // the tenant may not have more of it
+	KindRateLimited          Kind = "rate_limited"           // too many requests; RetryAfter says when to come back
 	KindOverloaded           Kind = "overloaded"             // a bounded resource is full; try again later
 	KindNotYet               Kind = "not_yet"                // min_revision did not arrive in time
 	KindUnavailable          Kind = "unavailable"            // store, keyring or audit cannot be used now
@@ -61,6 +65,8 @@ type Error struct {
 	Actual  int64     // the figure that passed it
 	Details []Problem // every violation, conflicting layer or referring document, when there may be several
 	Cause   error     // for the log only, never shown
+
+	RetryAfter time.Duration // when to come back; zero where that is not known
 }
 
 // Problem is one of several things wrong with a request.
@@ -97,6 +103,9 @@ func (e *Error) Hint(format string, args ...any) *Error {
 
 // Over adds a limit and the figure that passed it and returns e.
 func (e *Error) Over(limit, actual int64) *Error { e.Limit, e.Actual = limit, actual; return e }
+
+// After adds when to come back and returns e.
+func (e *Error) After(d time.Duration) *Error { e.RetryAfter = d; return e }
 
 // KindOf is the kind of err, KindInternal when it is not an Error, and "" for nil.
 func KindOf(err error) Kind {

@@ -95,6 +95,15 @@ func ParsePrefix(text string) (Prefix, error) {
 
 func (p Prefix) String() string { return p.text }
 
+// MarshalText writes the prefix as String does.
+func (p Prefix) MarshalText() ([]byte, error) { return []byte(p.text), nil }
+
+// UnmarshalText reads a prefix as ParsePrefix does.
+func (p *Prefix) UnmarshalText(text []byte) (err error) {
+	*p, err = ParsePrefix(string(text))
+	return err
+}
+
 // Contains says whether the prefix selects the path.
 func (p Prefix) Contains(path Path) bool {
 	if p.text == "" || p.text == path.text {

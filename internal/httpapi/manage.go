@@ -5,6 +5,7 @@ import (
 	"runtime"
 
 	"github.com/llm-devops/llm-config-manager/api"
+	"github.com/llm-devops/llm-config-manager/internal/access"
 	"github.com/llm-devops/llm-config-manager/internal/service"
 )
 
@@ -172,7 +173,7 @@ func (s *Server) identity(ctx context.Context, _ *struct{}) (*body[api.Identity]
 	}
 	return answerOf(api.Identity{
 		ID: i.ID, Name: i.Name, Method: i.Method, Tenant: i.Tenant,
-		TenantAdmin: i.TenantAdmin, ServerAdmin: i.ServerAdmin, Expires: i.Expires.UTC(),
+		TenantAdmin: i.HasRole(access.RoleAdmin), ServerAdmin: i.ServerAdmin, Expires: i.Expires.UTC(),
 	}), nil
 }
 

@@ -140,6 +140,35 @@ type Identities interface {
 	Tokens(ctx context.Context, tenant config.TenantID, page Page) ([]Token, Cursor, error)
 }
 
+// TokenUses keeps when tokens are used.
+type TokenUses interface {
+	// TouchTokens keeps when tokens of a tenant were last used; the later time
+	// stays, and an id that is not one of the tenant's tokens is passed over. It
+	// makes no revision.
+	TouchTokens(ctx context.Context, tenant config.TenantID, uses []TokenUse) error
+}
+
+// Rules keeps what governs a tenant besides its environments, in versions.
+type Rules interface {
+	// Rules are the newest versions of all that are not deleted, by kind and name.
+	Rules(ctx context.Context, tenant config.TenantID) ([]Rule, error)
+	// Rule finds one version, deleted or not, 0 for the newest; else KindNotFound.
+	Rule(ctx context.Context, tenant config.TenantID, kind RuleKind, name string, version config.Version) (Rule, error)
+	// RuleVersions pages through the versions of a rule, newest first, bodies left out.
+	RuleVersions(ctx context.Context, tenant config.TenantID, kind RuleKind, name string, page Page) ([]Rule, Cursor, error)
+	// Usage is what the tenant uses now; an unknown tenant is KindNotFound.
+	Usage(ctx context.Context, tenant config.TenantID) (Usage, error)
+}
+
+// Decisions keeps samples of what was decided, to try other policies on.
+type Decisions interface {
+	// PutDecisions keeps each under its key, in the place of what was there, and
+	// then drops all of the tenant's but the newest, most of them.
+	PutDecisions(ctx context.Context, tenant config.TenantID, decisions []PastDecision, most int) error
+	// Decisions are the newest, at most limit, newest first.
+	Decisions(ctx context.Context, tenant config.TenantID, limit int) ([]PastDecision, error)
+}
+
 // Auditor appends to and reads the audit chains; the zero tenant is the server's.
 type Auditor interface {
 	// AppendAudit adds records that belong to no mutation, their Time the
@@ -313,6 +342,7 @@ const (
 	EntryToken       EntryKind = "token"
 	EntrySecret      EntryKind = "secret"
 	EntryKey         EntryKind = "key"
+	EntryRule        EntryKind = "rule"
 )
 
 // Entry is one revision in a tenant's log.
@@ -350,11 +380,67 @@ type Token struct {
 	Hash        [32]byte // SHA-256 of the secret half
 	TenantAdmin bool
 	ServerAdmin bool
+	Grants      []byte // what else it is given, narrowed to and bound to; nil for nothing
 	Author      string
 	Created     time.Time
 	Expires     time.Time
 	Revoked     time.Time // zero while it stands
-	MAC         [32]byte  // of all the above but Revoked, under a key that the store does not have
+	LastUsed    time.Time // zero when it never was; to the minute, or about that
+	MAC         [32]byte  // of all the above but Revoked and LastUsed, under a key that the store does not have
+}
+
+// TokenUse says when a token was used.
+type TokenUse struct {
+	ID   string
+	Time time.Time
+}
+
+// RuleKind says what a rule is.
+type RuleKind string
+
+// The kinds of rules.
+const (
+	RulePolicy   RuleKind = "policy"   // a file of policies
+	RuleRole     RuleKind = "role"     // a role of the tenant's own
+	RuleQuota    RuleKind = "quota"    // the tenant's limits
+	RuleGrant    RuleKind = "grant"    // access to the tenant by break-glass
+	RuleManifest RuleKind = "manifest" // which rules there are, so that the store can leave none out
+)
+
+// Rule is one version of what governs a tenant, under a name.
+type Rule struct {
+	Kind     RuleKind
+	Name     string
+	Version  config.Version
+	Revision config.Revision
+	Time     time.Time
+	Author   string
+	Deleted  bool
+	Sealed   []byte // nil when deleted
+}
+
+// RuleWrite adds the next version of a rule: one above its newest, 1 for the
+// first, else KindConflict.
+type RuleWrite struct {
+	Kind    RuleKind
+	Name    string
+	Version config.Version
+	Deleted bool
+	Sealed  []byte
+}
+
+// Usage is how much of something a tenant uses, or may use.
+type Usage struct {
+	Documents int64 // layers that are not deleted
+	Bytes     int64 // of their bodies as they are stored, and of the values of secrets
+	Secrets   int64 // secrets that are not deleted, those of each environment by themselves
+}
+
+// PastDecision is what was decided of one question, sealed, under a keyed hash of it.
+type PastDecision struct {
+	Key    [32]byte
+	Time   time.Time // when it was last decided
+	Sealed []byte
 }
 
 // DataKey is a data key wrapped by its tenant's key.
@@ -443,6 +529,10 @@ type Write struct {
 	RevokeTokens []string // ids of this tenant's tokens; one that is not there is KindNotFound
 	ExpireTokens []TokenExpiry
 	Secrets      []SecretWrite
+	Rules        []RuleWrite
+
+	Uses  Usage // how much more the tenant uses by it, less where negative
+	Quota Usage // the most that it may use in all; a zero field binds nothing. What grows over it is KindQuotaExceeded with the figures
 
 	Audit      audit.Record // Time and Revision are the engine's to fill in
 	Idempotent *Idempotent  // Revision and Time are the engine's to fill in
@@ -460,6 +550,7 @@ type Expect struct {
 	Everything   bool          // the tenant: there must be no newer revision at all
 	Secrets      []config.Path // no record of a secret at these paths, in any environment
 	SecretEdges  []config.Path // no new edge to these secrets
+	Rules        bool          // the rules, all of them
 }
 
 // LayerWrite adds the next version of a layer.
