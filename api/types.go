@@ -333,21 +333,34 @@ type Deleted struct {
 
 // Token is an API token without its secret.
 type Token struct {
-	ID          string     `json:"id"`
-	Name        string     `json:"name"`
-	Tenant      string     `json:"tenant,omitempty" doc:"Name of the tenant; absent for a token of the server alone"`
-	TenantAdmin bool       `json:"tenant_admin"`
-	ServerAdmin bool       `json:"server_admin"`
-	Author      string     `json:"author"`
-	Created     time.Time  `json:"created"`
-	Expires     time.Time  `json:"expires"`
-	Revoked     *time.Time `json:"revoked,omitempty"`
+	ID          string `json:"id"`
+	Name        string `json:"name"`
+	Tenant      string `json:"tenant,omitempty" doc:"Name of the tenant; absent for a token of the server alone"`
+	TenantAdmin bool   `json:"tenant_admin"`
+	ServerAdmin bool   `json:"server_admin"`
+	TokenRights
+	LastUsed *time.Time `json:"last_used,omitempty" doc:"To about a minute; absent while it never was"`
+	Author   string     `json:"author"`
+	Created  time.Time  `json:"created"`
+	Expires  time.Time  `json:"expires"`
+	Revoked  *time.Time `json:"revoked,omitempty"`
+}
+
+// TokenRights is what a token is given, narrowed to and bound to.
+type TokenRights struct {
+	Roles        []string `json:"roles,omitempty" doc:"In its tenant; a new token that says nothing is an admin's"`
+	Environments []string `json:"environments,omitempty" doc:"The only environments that it is good for"`
+	Paths        []string `json:"paths,omitempty" doc:"Prefixes: the only documents and secrets that it is good for"`
+	Actions      []string `json:"actions,omitempty" doc:"The only actions that it is good for, as in config.read"`
+	Addresses    []string `json:"addresses,omitempty" doc:"Addresses and networks that it may be used from"`
+	Certificate  string   `json:"certificate,omitempty" doc:"The client certificate that it may be used with: the hex SHA-256 of its DER form, or a spiffe:// or dns: name in it"`
 }
 
 // NewToken asks for a token.
 type NewToken struct {
 	Name       string `json:"name" doc:"What it is for; 1 to 64 printable characters"`
 	TTLSeconds int64  `json:"ttl_seconds,omitempty" minimum:"1" doc:"How long it is valid; left out, 30 days; at most 366 days"`
+	TokenRights
 }
 
 // IssuedToken is a new token. Value is shown once and kept nowhere.
@@ -364,13 +377,15 @@ type TokenList struct {
 
 // Identity is who the server takes the caller for.
 type Identity struct {
-	ID          string    `json:"id"`
-	Name        string    `json:"name"`
-	Method      string    `json:"method" doc:"How the caller was authenticated"`
-	Tenant      string    `json:"tenant,omitempty"`
-	TenantAdmin bool      `json:"tenant_admin"`
-	ServerAdmin bool      `json:"server_admin"`
-	Expires     time.Time `json:"expires"`
+	ID          string       `json:"id"`
+	Name        string       `json:"name"`
+	Method      string       `json:"method" doc:"How the caller was authenticated"`
+	Tenant      string       `json:"tenant,omitempty"`
+	Roles       []string     `json:"roles" doc:"In its tenant"`
+	TenantAdmin bool         `json:"tenant_admin"`
+	ServerAdmin bool         `json:"server_admin"`
+	TokenRights *TokenRights `json:"token,omitempty" doc:"What the caller's token is given, narrowed to and bound to"`
+	Expires     time.Time    `json:"expires"`
 }
 
 // Bundle is every effective document of an environment below a prefix.
