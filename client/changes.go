@@ -51,8 +51,8 @@ func (c *Client) AllChanges(ctx context.Context, page Page) iter.Seq2[api.LogEnt
 }
 
 // list is one page of a list of the tenant's.
-func list[T any](ctx context.Context, c *Client, page Page, route string) (*T, error) {
-	r, err := c.request(http.MethodGet, route)
+func list[T any](ctx context.Context, c *Client, page Page, route string, values ...string) (*T, error) {
+	r, err := c.request(http.MethodGet, route, values...)
 	if err != nil {
 		return nil, err
 	}

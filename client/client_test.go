@@ -117,6 +117,50 @@ func TestVerbs(t *testing.T) {
 		{"DELETE /api/v1/tenants/acme/tokens/t1 ", func() (any, error) { return r.RevokeToken(ctx, "t1") }},
 		{"GET /api/v1/tokens ", func() (any, error) { return r.ServerTokens(ctx, Page{}) }},
 		{"DELETE /api/v1/tokens/t1 ", func() (any, error) { return r.RevokeServerToken(ctx, "t1") }},
+		{"GET /api/v1/tenants/acme/policies ", func() (any, error) { return r.Policies(ctx) }},
+		{"GET /api/v1/tenants/acme/policies/night ", func() (any, error) { return r.Policy(ctx, "night", 0) }},
+		{"GET /api/v1/tenants/acme/policies/night?version=3 ", func() (any, error) { return r.Policy(ctx, "night", 3) }},
+		{`PUT /api/v1/tenants/acme/policies/night {"text":"forbid (principal, action, resource);","if_version":0,"dry_run":true}`, func() (any, error) {
+			return r.PutPolicy(ctx, "night", api.PutPolicy{Text: "forbid (principal, action, resource);", IfVersion: IfVersion(0), DryRun: true})
+		}},
+		{"DELETE /api/v1/tenants/acme/policies/night ", func() (any, error) { return r.DeletePolicy(ctx, "night", PolicyDelete{}) }},
+		{"DELETE /api/v1/tenants/acme/policies/night?dry_run=true&if_version=4&message=done+with+%26+over ", func() (any, error) {
+			return r.DeletePolicy(ctx, "night", PolicyDelete{Message: "done with & over", IfVersion: IfVersion(4), DryRun: true})
+		}},
+		{"GET /api/v1/tenants/acme/policy-history/night?cursor=c&limit=2 ", func() (any, error) { return r.PolicyHistory(ctx, "night", Page{Limit: 2, Cursor: "c"}) }},
+		{"GET /api/v1/tenants/acme/policy-diff/night ", func() (any, error) { return r.DiffPolicy(ctx, "night", PolicyDiffQuery{}) }},
+		{"GET /api/v1/tenants/acme/policy-diff/night?from=0&to=2 ", func() (any, error) {
+			return r.DiffPolicy(ctx, "night", PolicyDiffQuery{From: IfVersion(0), To: IfVersion(2)})
+		}},
+		{`POST /api/v1/tenants/acme/policy-rollback/night {"to":2,"message":"why"}`, func() (any, error) {
+			return r.RollbackPolicy(ctx, "night", api.RollbackPolicy{To: 2, Message: "why"})
+		}},
+		{`POST /api/v1/tenants/acme/policy-test {"all":true}`, func() (any, error) { return r.TestPolicies(ctx, api.TestPolicies{All: true}) }},
+		{`POST /api/v1/tenants/acme/policy-simulate {"name":"night","limit":5}`, func() (any, error) {
+			return r.SimulatePolicies(ctx, api.SimulatePolicies{Name: "night", Limit: 5})
+		}},
+		{"GET /api/v1/tenants/acme/roles ", func() (any, error) { return r.Roles(ctx) }},
+		{"GET /api/v1/tenants/acme/roles/deployer?version=2 ", func() (any, error) { return r.Role(ctx, "deployer", 2) }},
+		{`PUT /api/v1/tenants/acme/roles/deployer {"includes":["viewer"],"if_version":1}`, func() (any, error) {
+			return r.PutRole(ctx, "deployer", api.PutRole{Includes: []string{"viewer"}, IfVersion: IfVersion(1)})
+		}},
+		{"DELETE /api/v1/tenants/acme/roles/deployer?if_version=2&message=m ", func() (any, error) {
+			return r.DeleteRole(ctx, "deployer", RoleDelete{Message: "m", IfVersion: IfVersion(2)})
+		}},
+		{"GET /api/v1/tenants/acme/role-history/deployer?limit=1 ", func() (any, error) { return r.RoleHistory(ctx, "deployer", Page{Limit: 1}) }},
+		{`POST /api/v1/tenants/acme/authz/explain {"action":"config.read","environment":"production","path":"a"}`, func() (any, error) {
+			return r.ExplainDecision(ctx, api.ExplainDecision{Action: "config.read", Environment: "production", Path: "a"})
+		}},
+		{"GET /api/v1/tenants/acme/quota ", func() (any, error) { return r.Quota(ctx) }},
+		{`PUT /api/v1/tenants/acme/quota {"limits":{"watchers":0},"if_version":0}`, func() (any, error) {
+			return r.PutQuota(ctx, api.PutQuota{Limits: api.QuotaLimits{Watchers: new(int64(0))}, IfVersion: IfVersion(0)})
+		}},
+		{"GET /api/v1/tenants/acme/grants ", func() (any, error) { return r.Grants(ctx) }},
+		{`POST /api/v1/tenants/acme/grants {"role":"viewer","reason":"they asked","seconds":60}`, func() (any, error) {
+			return r.RequestGrant(ctx, api.RequestGrant{Role: "viewer", Reason: "they asked", Seconds: 60})
+		}},
+		{"POST /api/v1/tenants/acme/grants/g1/approve ", func() (any, error) { return r.ApproveGrant(ctx, "g1") }},
+		{"DELETE /api/v1/tenants/acme/grants/g1?message=enough ", func() (any, error) { return r.EndGrant(ctx, "g1", "enough") }},
 		{"GET /api/v1/identity ", func() (any, error) { return r.Identity(ctx) }},
 		{"GET /api/v1/version ", func() (any, error) { return r.Version(ctx) }},
 		{"GET /health/live ", func() (any, error) { return r.Live(ctx) }},
@@ -268,8 +312,8 @@ func TestHealth(t *testing.T) {
 func TestPages(t *testing.T) {
 	// Every list has three entries on two pages, and then fails.
 	pages := map[string]string{
-		"":  `{"next_cursor":"2","configs":[{},{}],"entries":[{},{}],"changes":[{},{}],"tags":[{},{}],"tenants":[{},{}],"tokens":[{},{}],"secrets":[{},{}]}`,
-		"2": `{"configs":[{}],"entries":[{}],"changes":[{}],"tags":[{}],"tenants":[{}],"tokens":[{}],"secrets":[{}]}`,
+		"":  `{"next_cursor":"2","configs":[{},{}],"entries":[{},{}],"changes":[{},{}],"tags":[{},{}],"tenants":[{},{}],"tokens":[{},{}],"secrets":[{},{}],"versions":[{},{}]}`,
+		"2": `{"configs":[{}],"entries":[{}],"changes":[{}],"tags":[{}],"tenants":[{}],"tokens":[{}],"secrets":[{}],"versions":[{}]}`,
 	}
 	asked := 0
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -295,6 +339,8 @@ func TestPages(t *testing.T) {
 	check("configs", func() (int, error) { return count(c.AllConfigs(ctx, "base", List{})) })
 	check("secrets", func() (int, error) { return count(c.AllSecrets(ctx, "base", SecretList{})) })
 	check("history", func() (int, error) { return count(c.AllHistory(ctx, "base", "a", HistoryQuery{})) })
+	check("policy history", func() (int, error) { return count(c.AllPolicyHistory(ctx, "night", Page{})) })
+	check("role history", func() (int, error) { return count(c.AllRoleHistory(ctx, "deployer", Page{})) })
 	check("changes", func() (int, error) { return count(c.AllChanges(ctx, Page{})) })
 	check("tags", func() (int, error) { return count(c.AllTags(ctx, Page{})) })
 	check("tenants", func() (int, error) { return count(c.AllTenants(ctx, Page{})) })

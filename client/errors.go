@@ -39,6 +39,9 @@ var (
 	ErrRevisionInFuture   error = &api.Problem{Code: api.CodeRevisionInFuture}
 	ErrPreconditionFailed error = &api.Problem{Code: api.CodePreconditionFailed}
 	ErrTooLarge           error = &api.Problem{Code: api.CodeTooLarge}
+	ErrInvalidPolicy      error = &api.Problem{Code: api.CodeInvalidPolicy}
+	ErrQuotaExceeded      error = &api.Problem{Code: api.CodeQuotaExceeded}
+	ErrRateLimited        error = &api.Problem{Code: api.CodeRateLimited}
 	ErrNotYet             error = &api.Problem{Code: api.CodeNotYet}
 	ErrUnavailable        error = &api.Problem{Code: api.CodeUnavailable}
 )

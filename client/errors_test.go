@@ -48,7 +48,7 @@ func TestSentinelsHaveKnownCodes(t *testing.T) {
 	for _, sentinel := range []error{
 		ErrBadRequest, ErrInvalidDocument, ErrInvalidReference, ErrUnauthenticated, ErrTokenExpired, ErrTokenRevoked,
 		ErrForbidden, ErrSecretUnavailable, ErrWeakSecret, ErrRotationFailed, ErrNotFound, ErrGone, ErrConflict, ErrAlreadyExists, ErrInUse, ErrReferenced, ErrChangedSince,
-		ErrRevisionInFuture, ErrPreconditionFailed, ErrTooLarge, ErrNotYet, ErrUnavailable,
+		ErrRevisionInFuture, ErrPreconditionFailed, ErrTooLarge, ErrInvalidPolicy, ErrQuotaExceeded, ErrRateLimited, ErrNotYet, ErrUnavailable,
 	} {
 		p, _ := errors.AsType[*api.Problem](sentinel)
 		if _, known := api.Statuses[p.Code]; !known {

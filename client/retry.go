@@ -12,9 +12,10 @@ import (
 	"github.com/llm-devops/llm-config-manager/api"
 )
 
-// Retry says how requests are tried again after a broken connection or a 502,
-// 503 or 504. Reads are, and so are writes, which carry an Idempotency-Key; but a
-// rotation only after a broken connection, because every answer to it is final.
+// Retry says how requests are tried again after a broken connection or a 429,
+// 502, 503 or 504. Reads are, and so are writes, which carry an Idempotency-Key;
+// but a rotation only after a broken connection and a 429, which says that
+// nothing was begun, because every other answer to it is final.
 type Retry struct {
 	Attempts int           // tries in all; 0 means 4, and 1 never to try again
 	Base     time.Duration // bound of the first wait, doubled with every other; 0 means 100 ms
@@ -53,7 +54,8 @@ func (c *Client) pause(r *request, a *answer, err error, attempt int) (time.Dura
 	if asked > c.retry.Max {
 		return 0, false
 	}
-	return max(wait, asked), true
+	// What was asked of many at once is not when all of them are to return.
+	return min(asked+wait, c.retry.Max), true
 }
 
 // retries says whether an outcome may pass by itself.
@@ -63,6 +65,8 @@ func (r *request) retries(a *answer, err error, attempt int) bool {
 		return false
 	case err != nil:
 		return errors.As(err, new(*networkError)) && (!r.slow || !late(err))
+	case a.status == http.StatusTooManyRequests:
+		return true
 	case a.status == http.StatusBadGateway, a.status == http.StatusServiceUnavailable, a.status == http.StatusGatewayTimeout:
 		return !r.slow
 	case a.status == http.StatusConflict && attempt > 1:

@@ -90,9 +90,15 @@ func TestRetries(t *testing.T) {
 		{"no more than told", Retry{Attempts: 2}, []outcome{{}}, []time.Duration{0, 100 * ms}, true},
 		{"never", Retry{Attempts: 1}, []outcome{busy}, []time.Duration{0}, true},
 		{"bounded waits", Retry{Attempts: 5, Base: s, Max: 3 * s}, []outcome{busy}, []time.Duration{0, s, 3 * s, 6 * s, 9 * s}, true},
-		{"as the server asks", Retry{}, []outcome{{status: 503, after: "2"}, ok}, []time.Duration{0, 2 * s}, false},
-		{"at the time that the server names", Retry{}, []outcome{{status: 503, after: "Sat, 01 Jan 2000 00:00:07 GMT"}, ok}, []time.Duration{0, 7 * s}, false},
+		{"as the server asks", Retry{}, []outcome{{status: 503, after: "2"}, ok}, []time.Duration{0, 2*s + 100*ms}, false},
+		{"at the time that the server names", Retry{}, []outcome{{status: 503, after: "Sat, 01 Jan 2000 00:00:07 GMT"}, ok}, []time.Duration{0, 7*s + 100*ms}, false},
 		{"not as the server asks when that is long", Retry{}, []outcome{{status: 503, after: "3600"}}, []time.Duration{0}, true},
+		{"too many requests", Retry{}, []outcome{{status: 429, code: api.CodeRateLimited, after: "1"}, ok}, []time.Duration{0, s + 100*ms}, false},
+		{"too many requests, and no word of when", Retry{}, []outcome{{status: 429}, ok}, []time.Duration{0, 100 * ms}, false},
+		{"too many requests, within what there is of attempts", Retry{}, []outcome{{status: 429, code: api.CodeRateLimited, after: "1"}}, []time.Duration{0, s + 100*ms, 2*s + 300*ms, 3*s + 700*ms}, true},
+		{"too many requests for longer than is waited", Retry{}, []outcome{{status: 429, code: api.CodeRateLimited, after: "11"}}, []time.Duration{0}, true},
+		{"no wait over the bound", Retry{Base: s, Max: 3 * s}, []outcome{{status: 429, after: "3"}, {status: 429, after: "3"}, ok}, []time.Duration{0, 3 * s, 6 * s}, false},
+		{"a quota is no rate", Retry{}, []outcome{{status: 403, code: api.CodeQuotaExceeded}}, []time.Duration{0}, true},
 		{"a wait that is none", Retry{}, []outcome{{status: 503, after: "soon"}, ok}, []time.Duration{0, 100 * ms}, false},
 		{"a conflict is the caller's", Retry{}, []outcome{{status: 409, code: api.CodeConflict}}, []time.Duration{0}, true},
 		{"so is a precondition", Retry{}, []outcome{{status: 412, code: api.CodePreconditionFailed}}, []time.Duration{0}, true},
@@ -119,6 +125,14 @@ func TestRetriesReads(t *testing.T) {
 		a := newAttempts(nil, outcome{}, outcome{status: 200})
 		if _, err := a.client.Version(t.Context()); err != nil || len(a.at) != 2 || a.keys[1] != "" {
 			t.Errorf("%d attempts, keys %q, %v", len(a.at), a.keys, err)
+		}
+		a = newAttempts(nil, outcome{status: 429, after: "1"}, outcome{status: 200})
+		if _, err := a.client.Policies(t.Context()); err != nil || len(a.at) != 2 {
+			t.Errorf("%d attempts within the rate, %v", len(a.at), err)
+		}
+		a = newAttempts(nil, outcome{status: 429, code: api.CodeRateLimited})
+		if _, err := a.client.Ack(t.Context(), "production", api.Ack{}); !errors.Is(err, ErrRateLimited) || len(a.at) != 1 {
+			t.Errorf("an acknowledgement was made %d times, %v", len(a.at), err)
 		}
 		a = newAttempts(nil, outcome{status: 503})
 		if _, err := a.client.Ready(t.Context()); err == nil || len(a.at) != 1 {
@@ -209,6 +223,7 @@ func TestRotationsAreNotMultiplied(t *testing.T) {
 		{"it came to nothing", []outcome{{status: 424, code: api.CodeRotationFailed}}, 1, ErrRotationFailed},
 		{"nobody can tell now", []outcome{{status: 503, code: api.CodeUnavailable}}, 1, ErrUnavailable},
 		{"something stands between", []outcome{{status: 504, code: api.CodeUnavailable}}, 1, ErrUnavailable},
+		{"it was not begun", []outcome{{status: 429, code: api.CodeRateLimited, after: "1"}, {status: 200}}, 2, nil},
 		{"a connection broke", []outcome{{}, {status: 200}}, 2, nil},
 		{"a connection broke, and it still runs", []outcome{{}, {status: 409, code: api.CodeIdempotencyInFlight}, {status: 200}}, 3, nil},
 		{"a connection broke, and it came to nothing", []outcome{{}, {status: 424, code: api.CodeRotationFailed}}, 2, ErrRotationFailed},

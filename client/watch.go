@@ -163,6 +163,9 @@ func (f *follower) open(ctx context.Context) (io.ReadCloser, error) {
 		return response.Body, nil
 	}
 	defer func() { _ = response.Body.Close() }()
+	if asked := retryAfter(response.Header); asked > 0 { // which many may have been told at once
+		f.asked = min(asked+c.jitter(backoff.bound(f.failures+1)), longestAsk)
+	}
 	text, _ := io.ReadAll(io.LimitReader(response.Body, maxProblem+1))
 	return nil, c.failure(&answer{status: response.StatusCode, header: response.Header, body: text})
 }

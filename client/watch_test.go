@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -156,4 +157,36 @@ func TestWatchNeedsStream(t *testing.T) {
 			break
 		}
 	})
+}
+
+// Those who were told together to come back later do not come back together.
+func TestWatchWaitsAsItIsTold(t *testing.T) {
+	for after, want := range map[string]time.Duration{"5": 5 * time.Second, "3600": longestAsk, "": 0} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFake(t, nil)
+			f.client.jitter = func(d time.Duration) time.Duration { return d }
+			f.send(11, progressEvent(11))
+			refusals := 0
+			f.setOnWatch(func(w http.ResponseWriter, _ *http.Request) bool {
+				if refusals++; refusals > 1 {
+					return false
+				}
+				w.Header().Set("Retry-After", after)
+				problem(w, api.CodeRateLimited, "too many watches are opened")
+				return true
+			})
+			began := time.Now()
+			for e, err := range f.client.Watch(t.Context(), "production", WatchQuery{After: 10}) {
+				if err == nil && e.Revision == 11 {
+					break
+				}
+				if !errors.Is(err, ErrRateLimited) {
+					t.Fatalf("%+v, %v", e, err)
+				}
+			}
+			if took := time.Since(began); took != min(want+backoff.Base, longestAsk) || refusals != 2 {
+				t.Errorf("told %q, it came back after %s and %d tries", after, took, refusals)
+			}
+		})
+	}
 }
