@@ -33,9 +33,12 @@ type Store interface {
 	History
 	Writer
 	Identities
+	TokenUses
 	Auditor
 	DataKeys
 	Secrets
+	Rules
+	Decisions
 	Acks
 	Leases
 

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -64,10 +65,7 @@ func newCommit(tenant config.TenantID, write *store.Write) (*commit, error) {
 			return nil, fmt.Errorf("a write of tenant %s holds a token of tenant %s", tenant, write.AddTokens[i].Tenant)
 		}
 	}
-	if err := checkTwice(write.Secrets); err != nil {
-		return nil, err
-	}
-	return c, nil
+	return c, errors.Join(checkTwice(write.Secrets), checkRulesOnce(write.Rules))
 }
 
 func (c *commit) size() int {
@@ -80,6 +78,9 @@ func (c *commit) size() int {
 		for j := range c.write.Secrets[i].AddValues {
 			n += len(c.write.Secrets[i].AddValues[j].Sealed)
 		}
+	}
+	for i := range c.write.Rules {
+		n += len(c.write.Rules[i].Sealed)
 	}
 	return n
 }
@@ -103,7 +104,8 @@ func (c *commit) checkOn(t *tx, state *tenantState) error {
 	c.state = state
 	for _, check := range []func(*tx) error{
 		c.checkEverything, c.checkIdempotent, c.checkEnvironments, c.checkPaths, c.checkReferrers, c.checkDestroy,
-		c.checkSecretsStand, c.checkSecrets, c.checkTags, c.checkTokens,
+		c.checkSecretsStand, c.checkSecrets, c.checkRules, c.checkTags, c.checkTokens,
+		c.checkQuota, // last: who is told of a quota has planned on what stands
 	} {
 		if err := check(t); err != nil {
 			return err

@@ -13,12 +13,14 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`
 func (c *commit) store(t *tx) error {
 	c.receipt = t.next(c.state)
 	for _, store := range []func(*tx) error{
-		c.storeEntry, c.storeLayers, c.storeDestroyed, c.storeSecrets, c.storeEnvironments, c.storeTags, c.storeTokens, c.storeIdempotent,
+		c.storeEntry, c.storeLayers, c.storeDestroyed, c.storeSecrets, c.storeEnvironments, c.storeTags, c.storeTokens,
+		c.storeRules, c.storeIdempotent,
 	} {
 		if err := store(t); err != nil {
 			return err
 		}
 	}
+	c.state.usage = c.usage()
 	record := c.write.Audit
 	record.Time, record.Revision = c.receipt.Time, int64(c.receipt.Revision)
 	return t.append(c.state, record)
@@ -161,8 +163,8 @@ func (c *commit) storeTags(t *tx) error {
 
 const (
 	insertToken = `
-INSERT INTO tokens (id, tenant, name, hash, tenant_admin, server_admin, author, created, expires, revoked, mac)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+INSERT INTO tokens (id, tenant, name, hash, tenant_admin, server_admin, author, created, expires, revoked, mac, grants, last_used)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 
 	revokeToken = `
 UPDATE tokens SET revoked = ? WHERE id = ? AND tenant = ? AND revoked = 0`
@@ -175,7 +177,8 @@ func (c *commit) storeTokens(t *tx) error {
 	for i := range c.write.AddTokens {
 		k := &c.write.AddTokens[i]
 		err := t.exec(insertToken, k.ID, k.Tenant[:], k.Name, k.Hash[:], toInt(k.TenantAdmin), toInt(k.ServerAdmin),
-			k.Author, toNanos(k.Created), toNanos(k.Expires), toNanos(k.Revoked), k.MAC[:])
+			k.Author, toNanos(k.Created), toNanos(k.Expires), toNanos(k.Revoked), k.MAC[:],
+			k.Grants, toNanos(k.LastUsed))
 		if err != nil {
 			return err
 		}

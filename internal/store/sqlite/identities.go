@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	tokenColumns = `id, tenant, name, hash, tenant_admin, server_admin, author, created, expires, revoked, mac`
+	tokenColumns = `id, tenant, name, hash, tenant_admin, server_admin, author, created, expires, revoked, mac, grants, last_used`
 
 	selectToken  = `SELECT ` + tokenColumns + ` FROM tokens WHERE id = ?`
 	selectTokens = `SELECT ` + tokenColumns + ` FROM tokens WHERE tenant = ? AND id > ? ORDER BY id LIMIT ?`
@@ -39,10 +39,37 @@ func (s *Store) Tokens(ctx context.Context, tenant config.TenantID, page store.P
 	})
 }
 
+// TouchTokens implements store.TokenUses.
+func (s *Store) TouchTokens(ctx context.Context, tenant config.TenantID, uses []store.TokenUse) error {
+	return s.writer.do(ctx, &touchTokens{tenant: tenant, uses: uses})
+}
+
+// touchTokens has no tenant to check: a token that is not there is passed over.
+type touchTokens struct {
+	uncounted
+	tenant config.TenantID
+	uses   []store.TokenUse
+}
+
+const updateLastUsed = `
+UPDATE tokens SET last_used = ?1 WHERE id = ?2 AND tenant = ?3 AND last_used < ?1`
+
+func (*touchTokens) check(*tx) error { return nil }
+
+func (u *touchTokens) store(t *tx) error {
+	for i := range u.uses {
+		if err := t.exec(updateLastUsed, toNanos(u.uses[i].Time), u.uses[i].ID, u.tenant[:]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func tokenOf(r row) store.Token {
 	t := store.Token{
 		ID: r.text(0), Name: r.text(2), Hash: r.hash(3), TenantAdmin: r.bool(4), ServerAdmin: r.bool(5),
 		Author: r.text(6), Created: r.time(7), Expires: r.time(8), Revoked: r.time(9), MAC: r.hash(10),
+		Grants: r.bytes(11), LastUsed: r.time(12),
 	}
 	copy(t.Tenant[:], r.bytes(1))
 	return t

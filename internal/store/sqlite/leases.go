@@ -51,9 +51,3 @@ const deleteLease = `DELETE FROM leases WHERE name = ? AND holder = ?`
 
 func (*dropLease) check(*tx) error     { return nil }
 func (l *dropLease) store(t *tx) error { return t.exec(deleteLease, l.name, l.holder) }
-
-// endLeases ends all leases.
-type endLeases struct{ uncounted }
-
-func (endLeases) check(*tx) error   { return nil }
-func (endLeases) store(t *tx) error { return t.exec(`DELETE FROM leases`) }

@@ -75,8 +75,22 @@ func Open(ctx context.Context, dir string, options Options) (_ *Store, err error
 	if s.writer, err = startWriter(path, options.Clock); err != nil {
 		return nil, err
 	}
-	// Nobody else has the directory, so whoever held a lease is gone.
-	return s, s.writer.do(ctx, endLeases{})
+	return s, s.writer.do(ctx, takeOver{})
+}
+
+// takeOver puts right what the process before this one left behind. Nobody else
+// has the directory, so whoever held a lease is gone.
+type takeOver struct{ uncounted }
+
+const deleteLeases = `DELETE FROM leases`
+
+func (takeOver) check(*tx) error { return nil }
+
+func (takeOver) store(t *tx) error {
+	if err := t.exec(deleteLeases); err != nil {
+		return err
+	}
+	return t.exec(countUsage, int64(store.Live))
 }
 
 // Close implements store.Store.

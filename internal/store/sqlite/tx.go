@@ -22,6 +22,8 @@ type tenantState struct {
 	revision     config.Revision
 	nanos        int64 // time of the revision, or of the last audit record
 	environments config.Revision
+	rules        config.Revision
+	usage        store.Usage
 	audit        audit.Head
 	acks         int64 // how many there are, or unknown
 	dirty        bool
@@ -70,7 +72,7 @@ func refusal(err error) bool {
 }
 
 const selectTenant = `
-SELECT revision, time, environments, audit_sequence, audit_hash FROM tenants WHERE id = ? AND deleted = 0`
+SELECT revision, time, environments, audit_sequence, audit_hash, rules, documents, bytes, secrets FROM tenants WHERE id = ? AND deleted = 0`
 
 // tenant is the state of a live tenant; the error is of KindNotFound.
 func (t *tx) tenant(id config.TenantID) (*tenantState, error) {
@@ -82,6 +84,8 @@ func (t *tx) tenant(id config.TenantID) (*tenantState, error) {
 		s = &tenantState{
 			id: id, revision: config.Revision(r.int(0)), nanos: r.int(1), environments: config.Revision(r.int(2)),
 			audit: audit.Head{Sequence: uint64(r.int(3)), Hash: r.hash(4)}, acks: unknown,
+			rules: config.Revision(r.int(5)),
+			usage: store.Usage{Documents: r.int(6), Bytes: r.int(7), Secrets: r.int(8)},
 		}
 		return nil
 	}, id[:])
@@ -96,12 +100,18 @@ func (t *tx) tenant(id config.TenantID) (*tenantState, error) {
 }
 
 const updateTenant = `
-UPDATE tenants SET revision = ?, time = ?, environments = ?, audit_sequence = ?, audit_hash = ? WHERE id = ?`
+UPDATE tenants SET revision = ?1, counted = ?1, time = ?2, environments = ?3, audit_sequence = ?4, audit_hash = ?5,
+    rules = ?6, documents = ?7, bytes = ?8, secrets = ?9
+WHERE id = ?10`
 
 func (t *tx) saveTenant(s *tenantState) error {
+	if !s.dirty { // saved already, before its tenant was deleted
+		return nil
+	}
 	s.dirty = false
 	return t.exec(updateTenant, int64(s.revision), s.nanos, int64(s.environments),
-		int64(s.audit.Sequence), s.audit.Hash[:], s.id[:])
+		int64(s.audit.Sequence), s.audit.Hash[:],
+		int64(s.rules), s.usage.Documents, s.usage.Bytes, s.usage.Secrets, s.id[:])
 }
 
 func (t *tx) touch(s *tenantState) {

@@ -41,6 +41,7 @@ func fill(t tb, n *tenant) {
 		secrets = append(secrets, s)
 	}
 	n.commit(t, writeSecrets(secrets...))
+	fillRules(t, n)
 	ok(t, n.AddDataKey(n.ctx, n.ID, store.DataKey{Epoch: 1, Wrapped: []byte("of " + n.Name), KeyVersion: 1}))
 	ok(t, n.AppendAudit(n.ctx, n.ID, write().Audit))
 	ok(t, n.AppendAccess(n.ctx, n.ID, []store.Served{filledServed}, write().Audit))
@@ -133,6 +134,22 @@ var reads = map[string]func(*world, config.TenantID, store.Page) (any, store.Cur
 	"WasServed": func(w *world, id config.TenantID, _ store.Page) (any, store.Cursor, error) {
 		return single(w.WasServed(w.ctx, id, filledServed))
 	},
+	"Rules": func(w *world, id config.TenantID, _ store.Page) (any, store.Cursor, error) {
+		return single(w.Rules(w.ctx, id))
+	},
+	"Rule": func(w *world, id config.TenantID, _ store.Page) (any, store.Cursor, error) {
+		return single(w.Rule(w.ctx, id, store.RulePolicy, "main", 0))
+	},
+	"RuleVersions": func(w *world, id config.TenantID, page store.Page) (any, store.Cursor, error) {
+		versions, cursor, err := w.RuleVersions(w.ctx, id, store.RulePolicy, "main", page)
+		return versions, cursor, err
+	},
+	"Usage": func(w *world, id config.TenantID, _ store.Page) (any, store.Cursor, error) {
+		return single(w.Usage(w.ctx, id))
+	},
+	"Decisions": func(w *world, id config.TenantID, _ store.Page) (any, store.Cursor, error) {
+		return single(w.Decisions(w.ctx, id, 100))
+	},
 	"Tenant": func(w *world, id config.TenantID, _ store.Page) (any, store.Cursor, error) {
 		return single(w.Tenant(w.ctx, id))
 	},
@@ -146,6 +163,7 @@ var elsewhere = map[string]string{
 	"CreateTenant": "tenants", "DeleteTenant": "tenant deleted", "Commit": "isolation", "Remember": "isolation",
 	"ForgetIdempotent": "idempotent", "AppendAudit": "isolation", "AddDataKey": "isolation", "ReserveSeals": "isolation",
 	"AppendAccess": "isolation", "PutAck": "isolation", "Rewrap": "isolation", "ForgetServed": "served",
+	"TouchTokens": "isolation", "PutDecisions": "isolation",
 	"DueSecrets": "due secrets", "TakeLease": "leases", "DropLease": "leases", "Ping": "closed", "Close": "closed",
 }
 
@@ -216,6 +234,7 @@ func isolation(t *testing.T, w *world) {
 	ok(t, err)
 	ok(t, w.AppendAudit(w.ctx, b.ID, write().Audit))
 	takeSecrets(t, a, b)
+	takeRules(t, a, b)
 	same(t, seen(t, w, a.ID), fullA)
 	same(t, auditOf(t, w, a.ID), chainA)
 }
@@ -268,7 +287,7 @@ func cursors(t *testing.T, w *world) {
 		_, _, err = read(w, b.ID, store.Page{Limit: 1, Cursor: cursor})
 		refused(t, err, config.KindInvalidCursor)
 	}
-	same(t, len(kept), 6)
+	same(t, len(kept), 7)
 	for name, read := range reads {
 		for of, cursor := range kept {
 			if kept[name] != "" && of != name {
@@ -306,6 +325,10 @@ func cursors(t *testing.T, w *world) {
 	refused(t, err, config.KindInvalidCursor)
 	_, _, err = w.Versions(w.ctx, a.ID, []config.EnvironmentID{production}, config.MustPath(filledPath), store.Page{Limit: 1, Cursor: kept["Versions"]})
 	refused(t, err, config.KindInvalidCursor)
+	for _, other := range []store.Rule{{Kind: store.RulePolicy, Name: "Main"}, {Kind: store.RuleRole, Name: "main"}, {Kind: "policymain"}} {
+		_, _, err = w.RuleVersions(w.ctx, a.ID, other.Kind, other.Name, store.Page{Limit: 1, Cursor: kept["RuleVersions"]})
+		refused(t, err, config.KindInvalidCursor)
+	}
 	_, _, err = w.Log(w.ctx, a.ID, []store.EntryKind{store.EntryChange}, store.Page{Limit: 1, Cursor: kept["Log"]})
 	refused(t, err, config.KindInvalidCursor)
 }
@@ -315,7 +338,7 @@ func limits(t *testing.T, w *world) {
 	n := w.createTenant(t, "alpha")
 	for _, limit := range []int{0, -1} {
 		page := store.Page{Limit: limit}
-		for _, name := range []string{"ScanLayers", "ScanSecrets", "Versions", "Log", "Tags", "Tokens"} {
+		for _, name := range []string{"ScanLayers", "ScanSecrets", "Versions", "Log", "Tags", "Tokens", "RuleVersions"} {
 			_, _, err := reads[name](w, n.ID, page)
 			refused(t, err, config.KindBadRequest)
 		}
@@ -326,6 +349,8 @@ func limits(t *testing.T, w *world) {
 		_, err = w.Audit(w.ctx, n.ID, 0, limit)
 		refused(t, err, config.KindBadRequest)
 		_, err = w.KeysBelow(w.ctx, n.ID, 9, limit)
+		refused(t, err, config.KindBadRequest)
+		_, err = w.Decisions(w.ctx, n.ID, limit)
 		refused(t, err, config.KindBadRequest)
 	}
 }

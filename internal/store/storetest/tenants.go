@@ -99,6 +99,7 @@ func tenantDeleted(t *testing.T, w *world) {
 	refused(t, w.AddDataKey(w.ctx, a.ID, store.DataKey{Epoch: 1, Wrapped: []byte("k")}), config.KindNotFound)
 	refused(t, w.PutAck(w.ctx, a.ID, a.ack(base, "ann", "client", "x"), 10), config.KindNotFound)
 	refused(t, w.AppendAccess(w.ctx, a.ID, []store.Served{filledServed}, write().Audit), config.KindNotFound)
+	refused(t, w.PutDecisions(w.ctx, a.ID, []store.PastDecision{{Key: digest(1)}}, 10), config.KindNotFound)
 	due, err = w.DueSecrets(w.ctx, w.clock.read(), 10)
 	ok(t, err)
 	same(t, len(due), 2)
@@ -125,6 +126,7 @@ func tenantMadeAnew(t *testing.T, w *world) {
 	}
 	same(t, again.revision(t), config.Revision(1))
 	same(t, len(again.at(t, 0, filledPath)), 0)
+	same(t, again.usage(t), store.Usage{})
 	same(t, again.put(t, layer(base, filledPath, 0, "new")).Revision, config.Revision(2))
 	found, err := w.TenantNamed(w.ctx, "alpha")
 	ok(t, err)

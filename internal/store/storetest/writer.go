@@ -178,6 +178,8 @@ func refusedLeavesNothing(t *testing.T, w *world) {
 		wr.Secrets = []store.SecretWrite{secret(production, "new", 1, "text", value(1, 1, "x")), drop}
 		wr.Idempotent = &store.Idempotent{Principal: "ann", Key: "new", Expires: w.clock.read().AddDate(1, 0, 0)}
 		wr.Committed = func(store.Receipt) { t.Error("Committed was called for a write that was refused") }
+		wr.Rules = []store.RuleWrite{rule(store.RulePolicy, "new", 1, "text"), rule(store.RulePolicy, "main", 3, "")}
+		wr.Uses = store.Usage{Documents: 2, Bytes: 8, Secrets: 1}
 		change(&wr)
 		_, err := w.Commit(w.ctx, n.ID, wr)
 		return err
@@ -195,6 +197,9 @@ func refusedLeavesNothing(t *testing.T, w *world) {
 	refused(t, full(func(wr *store.Write) {
 		wr.Destroy = []store.LayerDestroy{{Environment: base, Path: config.MustPath("absent"), Version: 1}}
 	}), config.KindNotFound)
+	refused(t, full(func(wr *store.Write) { wr.Rules[1].Version = 2 }), config.KindConflict)
+	refused(t, full(func(wr *store.Write) { wr.Expect.Rules = true }), config.KindConflict)
+	refused(t, full(func(wr *store.Write) { wr.Quota.Bytes = 1 }), config.KindQuotaExceeded)
 	if err := full(func(wr *store.Write) { wr.AddTokens[0].Tenant = config.TenantID{15: 99} }); err == nil {
 		t.Error("a token of another tenant was taken")
 	}
