@@ -8,7 +8,7 @@ import (
 
 // FailureCount says how often one source failed to authenticate in one minute.
 type FailureCount struct {
-	Source netip.Addr // the zero Addr for all sources that there was no room for
+	Source netip.Addr // as Network has it; the zero Addr for all sources that there was no room for
 	Minute time.Time
 	Count  int64
 }
@@ -22,7 +22,7 @@ type Failures struct {
 
 	mu       sync.Mutex
 	minute   time.Time
-	counts   map[netip.Addr]int64 // source → failures within minute
+	counts   map[netip.Addr]int64 // network of a source → failures within minute
 	finished []FailureCount       // of minutes that are over, at most limit and one
 }
 
@@ -31,17 +31,45 @@ func NewFailures(clock func() time.Time, limit int) *Failures {
 	return &Failures{clock: clock, limit: limit, counts: map[netip.Addr]int64{}}
 }
 
+// sourceBits are those of an IPv6 address that its holder does not choose.
+const sourceBits = 64
+
+// Network is what an address counts as: itself or, in IPv6, the first address
+// of its /64, all of which one machine may have.
+func Network(source netip.Addr) netip.Addr {
+	source = source.Unmap().WithZone("")
+	if source.Is6() {
+		return netip.PrefixFrom(source, sourceBits).Masked().Addr()
+	}
+	return source
+}
+
 // Add counts a failure and says whether it is the first of its source and minute.
 func (f *Failures) Add(source netip.Addr) (first bool) {
-	source = source.Unmap().WithZone("")
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.turn()
+	counted := f.counted(source)
+	f.counts[counted]++
+	return f.counts[counted] == 1
+}
+
+// Count is how often a source failed within this minute. A source that there
+// was no room for has the count of all such.
+func (f *Failures) Count(source netip.Addr) int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.turn()
+	return f.counts[f.counted(source)]
+}
+
+// counted is what a source is counted as.
+func (f *Failures) counted(source netip.Addr) netip.Addr {
+	source = Network(source)
 	if _, there := f.counts[source]; !there && len(f.counts) >= f.limit {
-		source = netip.Addr{}
+		return netip.Addr{}
 	}
-	f.counts[source]++
-	return f.counts[source] == 1
+	return source
 }
 
 // Drain answers, once, the counts of minutes that are over in which more came

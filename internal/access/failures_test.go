@@ -80,6 +80,42 @@ func TestOneSourceInTwoSpellings(t *testing.T) {
 	f.add(t, netip.MustParseAddr("fe80::1%eth1"), false)
 }
 
+// Whoever has one IPv6 address has its whole /64.
+func TestNeighboursInIPv6AreOneSource(t *testing.T) {
+	f := newFailures(10)
+	f.add(t, bob, true)
+	f.add(t, netip.MustParseAddr("2001:db8::ffff:1:2:3"), false)
+	f.add(t, netip.MustParseAddr("2001:db8:0:1::1"), true)
+	f.add(t, alice, true)
+	f.add(t, netip.MustParseAddr("192.0.2.2"), true)
+	f.clock.Advance(time.Minute)
+	f.drain(t, access.FailureCount{Source: netip.MustParseAddr("2001:db8::"), Minute: epoch, Count: 2})
+}
+
+func TestFailuresOfAMinuteAreTold(t *testing.T) {
+	f := newFailures(2)
+	count := func(source netip.Addr, want int64) {
+		t.Helper()
+		if got := f.Count(source); got != want {
+			t.Errorf("%v failed %d times, want %d", source, got, want)
+		}
+	}
+	count(alice, 0)
+	f.add(t, alice, true)
+	f.add(t, alice, false)
+	f.add(t, bob, true)
+	count(alice, 2)
+	count(netip.MustParseAddr("2001:db8::2"), 1)
+	count(carol, 0)
+	f.add(t, carol, true)
+	f.add(t, dave, false)
+	count(carol, 2)
+	count(dave, 2)
+	f.clock.Advance(time.Minute)
+	count(alice, 0)
+	count(dave, 0)
+}
+
 func TestSourcesBeyondTheLimitAreCountedAsOne(t *testing.T) {
 	f := newFailures(2)
 	f.add(t, alice, true)

@@ -6,7 +6,7 @@ var (
 	pure    = []string{"internal/canon", "internal/config", "internal/audit"}
 	storage = join(pure, "internal/store", "internal/telemetry")
 	ground  = join(storage, "internal/access", "internal/seal", "internal/cache", "internal/watch", "internal/secret")
-	product = join(ground, "api", "client", "internal/service", "internal/httpapi", "internal/store/sqlite", "internal/settings", "internal/harden", "internal/seal/keepers", "internal/webhook", "internal/jobs")
+	product = join(ground, "api", "client", "internal/service", "internal/httpapi", "internal/store/sqlite", "internal/settings", "internal/harden", "internal/seal/keepers", "internal/webhook", "internal/jobs", "internal/limit")
 )
 
 // allowed says for each package which packages of this project its code may
@@ -22,6 +22,7 @@ var allowed = map[string][]string{
 	"internal/webhook":   {"internal/config"},
 	"internal/convert":   {"internal/config", "internal/canon"},
 	"internal/jobs":      {"internal/store", "internal/telemetry"},
+	"internal/limit":     {"internal/config"},
 
 	"internal/store":           pure,
 	"internal/store/storetest": join(pure, "internal/store"),
@@ -34,7 +35,7 @@ var allowed = map[string][]string{
 	"internal/cache":         storage,
 	"internal/watch":         storage,
 	"internal/service":       join(ground, "internal/webhook"),
-	"internal/httpapi":       join(ground, "internal/service", "api"),
+	"internal/httpapi":       join(ground, "internal/limit", "internal/service", "api"),
 
 	"api":    {},
 	"client": {"api"},
@@ -70,6 +71,7 @@ var owners = map[string][]string{
 	"golang.org/x/sync":                                              {"cmd/llm-config", "internal/access", "internal/seal"},
 	"golang.org/x/sys":                                               {"internal/store/sqlite", "internal/secret", "internal/harden", "cmd/llm-config"},
 	"golang.org/x/term":                                              {"cmd/llm-config"},
+	"golang.org/x/time":                                              {"internal/limit"},
 	"modernc.org/sqlite":                                             {"internal/store/sqlite"},
 	"cloud.google.com/go/kms":                                        {"internal/seal/keepers"},
 	"google.golang.org/api":                                          {"internal/seal/keepers"},
