@@ -1,45 +1,81 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/pprof"
 	"net/netip"
-	"sync/atomic"
 
+	"github.com/llm-devops/llm-config-manager/api"
 	"github.com/llm-devops/llm-config-manager/internal/settings"
+	"github.com/llm-devops/llm-config-manager/internal/telemetry"
+	"github.com/llm-devops/llm-config-manager/internal/transport"
 )
 
-// certificate is the server's, which can be replaced while it serves.
-type certificate struct {
-	current atomic.Pointer[tls.Certificate]
+// endpoint is an address that is listened on, and the server behind it.
+type endpoint struct {
+	*http.Server
+	listener net.Listener
 }
 
-func (c *certificate) load(certFile, keyFile string) error {
-	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+func (e endpoint) url(withTLS bool) string {
+	if withTLS {
+		return "https://" + e.listener.Addr().String()
+	}
+	return "http://" + e.listener.Addr().String()
+}
+
+// listenAPI listens where the API is served: for so many connections, and over
+// TLS if there is a certificate.
+func (p *process) listenAPI(ctx context.Context, s settings.Settings) (endpoint, error) {
+	e, err := p.listen(ctx, "--listen", s.Listen, p.outer(p.api))
 	if err != nil {
-		return failf("the certificate cannot be used: %v", err).hint("check --tls-cert and --tls-key: PEM files that belong together")
+		return e, err
 	}
-	c.current.Store(&pair)
-	return nil
+	e.listener = transport.Bound(e.listener, func() int { return p.live.Get().MaxConnections }, p.metrics.ConnectionRefused)
+	if s.TLS() {
+		e.listener = tls.NewListener(e.listener, p.tls.Config())
+	}
+	return e, nil
 }
 
-func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-	return c.current.Load(), nil
+// outer is what a request passes before the routes.
+func (p *process) outer(routes http.Handler) http.Handler {
+	proxies := func() []netip.Prefix { return p.live.Get().TrustedProxies }
+	trusted := transport.OnlyTrusted(proxies, p.tls.StillTrusted(p.cors.Handler(routes)))
+	return p.metrics.Requests(patterns(p.api), transport.SecurityHeaders(trusted))
 }
 
-// fromLoopbackOrProxy says whether a peer may speak plain HTTP.
-func fromLoopbackOrProxy(remote string, s *settings.Settings) bool {
-	peer, err := netip.ParseAddrPort(remote)
+func (p *process) listen(ctx context.Context, flag, address string, handler http.Handler) (endpoint, error) {
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", address)
 	if err != nil {
-		return false
+		return endpoint{}, failf("cannot listen on %s: %v", address, err).hint("free the address, or choose another with %s", flag)
 	}
-	address := peer.Addr().Unmap()
-	if address.IsLoopback() {
-		return true
+	server := transport.NewServer(transport.ServerOptions{Handler: handler, Logger: telemetry.Component(p.logger, "http")})
+	return endpoint{server, listener}, nil
+}
+
+func ended(err error) error {
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
 	}
-	for _, proxy := range s.TrustedProxies {
-		if proxy.Contains(address) {
-			return true
-		}
+	return err
+}
+
+// adminRoutes are for operators only.
+func (p *process) adminRoutes() http.Handler {
+	mux := http.NewServeMux()
+	for _, route := range []string{api.RouteLive, api.RouteReady, api.RouteStartup} {
+		mux.Handle("GET "+route, p.api)
 	}
-	return false
+	mux.Handle("GET /metrics", p.metrics.Handler())
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	return mux
 }

@@ -2,14 +2,10 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
-	"net/http"
-	"net/http/pprof"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -19,7 +15,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/llm-devops/llm-config-manager/api"
 	"github.com/llm-devops/llm-config-manager/internal/harden"
 	"github.com/llm-devops/llm-config-manager/internal/httpapi"
 	"github.com/llm-devops/llm-config-manager/internal/seal"
@@ -29,6 +24,7 @@ import (
 	"github.com/llm-devops/llm-config-manager/internal/store"
 	"github.com/llm-devops/llm-config-manager/internal/store/sqlite"
 	"github.com/llm-devops/llm-config-manager/internal/telemetry"
+	"github.com/llm-devops/llm-config-manager/internal/transport"
 	"github.com/llm-devops/llm-config-manager/internal/webhook"
 )
 
@@ -50,7 +46,8 @@ type process struct {
 	keys    store.Keys
 	service *service.Service
 	api     *httpapi.Server
-	cert    certificate
+	tls     *transport.TLS
+	cors    transport.CORS
 	metrics *telemetry.Metrics // nil where nothing is served
 }
 
@@ -61,11 +58,12 @@ func (p *process) run(ctx context.Context) (err error) {
 	p.logs = telemetry.NewBuffer(p.stderr)
 	p.logger = telemetry.NewLogger(p.logs, &p.level, telemetry.Format(s.WithDefaults().LogFormat))
 	defer func() { err = errors.Join(err, p.logs.Close()) }()
+	p.metrics = telemetry.NewMetrics(time.Now)
+	p.tls = transport.NewTLS(transport.TLSOptions{Logger: telemetry.Component(p.logger, "tls"), Metrics: p.metrics})
 	if err := p.configure(*s); err != nil {
 		return err
 	}
 	p.logger.Info("process hardened", "state", harden.Process().String()) // before there is a key in memory
-	p.metrics = telemetry.NewMetrics(time.Now)
 	if err := p.open(ctx); err != nil {
 		return errors.Join(err, p.close())
 	}
@@ -86,8 +84,9 @@ func (p *process) configure(s settings.Settings) error {
 	if err := p.level.UnmarshalText([]byte(s.LogLevel)); err != nil {
 		return err
 	}
+	p.cors.Allow(s.CORSOrigins)
 	if s.TLS() {
-		return p.cert.load(s.TLSCert, s.TLSKey)
+		return p.tls.Load(transport.Files{Cert: s.TLSCert, Key: s.TLSKey, ClientCA: s.ClientCA, ClientAuth: s.ClientAuth})
 	}
 	return nil
 }
@@ -176,12 +175,6 @@ func (p *process) close() error {
 	return errors.Join(errs...)
 }
 
-// endpoint is an address that is listened on, and the server behind it.
-type endpoint struct {
-	*http.Server
-	listener net.Listener
-}
-
 // serve listens, and works until the context ends.
 func (p *process) serve(ctx context.Context) error {
 	s := p.live.Get().WithDefaults()
@@ -190,13 +183,13 @@ func (p *process) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	main, err := p.listen(ctx, "--listen", s.Listen, p.metrics.Requests(patterns(p.api), p.onlyTrusted(p.api)), s.TLS())
+	main, err := p.listenAPI(ctx, s)
 	if err != nil {
 		return err
 	}
 	endpoints := []endpoint{main}
 	if address := s.AdminAddress(); address != "" {
-		admin, err := p.listen(ctx, "--admin-listen", address, p.adminRoutes(), false)
+		admin, err := p.listen(ctx, "--admin-listen", address, p.adminRoutes())
 		if err != nil {
 			return errors.Join(err, main.listener.Close())
 		}
@@ -216,6 +209,10 @@ func (p *process) serve(ctx context.Context) error {
 	work.Go(func() error { return p.reloads(ctx) })
 	work.Go(func() error { return p.counts(ctx) })
 	work.Go(func() error {
+		p.tls.WatchExpiry(ctx)
+		return nil
+	})
+	work.Go(func() error {
 		background.Run(ctx)
 		return nil
 	})
@@ -224,67 +221,6 @@ func (p *process) serve(ctx context.Context) error {
 		return p.shutdown(endpoints)
 	})
 	return work.Wait()
-}
-
-func (e endpoint) url(withTLS bool) string {
-	if withTLS {
-		return "https://" + e.listener.Addr().String()
-	}
-	return "http://" + e.listener.Addr().String()
-}
-
-func (p *process) listen(ctx context.Context, flag, address string, handler http.Handler, withTLS bool) (endpoint, error) {
-	var config net.ListenConfig
-	listener, err := config.Listen(ctx, "tcp", address)
-	if err != nil {
-		return endpoint{}, failf("cannot listen on %s: %v", address, err).hint("free the address, or choose another with %s", flag)
-	}
-	if withTLS {
-		listener = tls.NewListener(listener, &tls.Config{
-			MinVersion: tls.VersionTLS13, GetCertificate: p.cert.get, NextProtos: []string{"h2", "http/1.1"},
-		})
-	}
-	return endpoint{p.server(handler), listener}, nil
-}
-
-func ended(err error) error {
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil
-	}
-	return err
-}
-
-func (p *process) server(handler http.Handler) *http.Server {
-	return &http.Server{
-		Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-		ErrorLog: slog.NewLogLogger(telemetry.Component(p.logger, "http").Handler(), slog.LevelWarn),
-	}
-}
-
-// onlyTrusted refuses plain HTTP from off loopback unless a trusted proxy brings it.
-func (p *process) onlyTrusted(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.TLS == nil && !fromLoopbackOrProxy(r.RemoteAddr, p.live.Get()) {
-			w.Header().Set("Connection", "close")
-			http.Error(w, "plain HTTP is taken from this machine and from trusted proxies only; use https, or see --trusted-proxy", http.StatusForbidden)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-// adminRoutes are for operators only.
-func (p *process) adminRoutes() http.Handler {
-	mux := http.NewServeMux()
-	for _, route := range []string{api.RouteLive, api.RouteReady, api.RouteStartup} {
-		mux.Handle("GET "+route, p.api)
-	}
-	mux.Handle("GET /metrics", p.metrics.Handler())
-	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
-	return mux
 }
 
 // greet makes the first tokens, and says how to begin.
@@ -328,7 +264,7 @@ func writePrivate(file, text string) error {
 func (p *process) reloads(ctx context.Context) error {
 	err := settings.Watch(ctx, func() []string {
 		s := p.live.Get()
-		return []string{s.File, s.TLSCert, s.TLSKey}
+		return []string{s.File, s.TLSCert, s.TLSKey, s.ClientCA}
 	}, p.hangups, p.reload)
 	if err == nil {
 		return nil
@@ -351,12 +287,12 @@ func (p *process) reload() {
 		return
 	}
 	changed, refused, err := p.live.Reload(next)
-	if err == nil {
-		err = p.configure(*p.live.Get())
-	}
 	if err != nil {
 		p.logger.Error("the settings were not reloaded; the old ones stay", "error", err.Error())
 		return
+	}
+	if err := p.configure(*p.live.Get()); err != nil {
+		p.logger.Error("the certificates were not reloaded; the old ones stay in force", "error", err.Error())
 	}
 	for _, sentence := range refused {
 		p.logger.Warn("a setting needs a restart", "setting", sentence)

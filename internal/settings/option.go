@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/llm-devops/llm-config-manager/internal/transport"
 	"github.com/llm-devops/llm-config-manager/internal/webhook"
 )
 
@@ -16,6 +17,7 @@ import (
 const (
 	maxPreviousKeys = 16
 	maxWebhookHosts = 256
+	maxCORSOrigins  = 256
 )
 
 // SettingsFile is the name of the option that says where the file is.
@@ -47,10 +49,14 @@ var options = []option{
 	text("admin-listen", "ADDR", "", "address of the operators' routes; loopback when it has no host", func(s *Settings) *string { return &s.AdminListen }),
 	text("tls-cert", "FILE", "", "file of the TLS certificate chain (PEM)", func(s *Settings) *string { return &s.TLSCert }).reloadable(),
 	text("tls-key", "FILE", "", "file of the TLS key (PEM)", func(s *Settings) *string { return &s.TLSKey }).reloadable(),
+	text("client-ca", "FILE", "", "file of the authorities of client certificates (PEM)", func(s *Settings) *string { return &s.ClientCA }).reloadable(),
+	choice("client-auth", transport.ClientAuthNone, "whether clients show a certificate", []string{transport.ClientAuthNone, transport.ClientAuthOptional, transport.ClientAuthRequired}, func(s *Settings) *string { return &s.ClientAuth }).reloadable(),
 	prefixes("trusted-proxy", "addresses of proxies that may speak plain HTTP and name the client", func(s *Settings) *[]netip.Prefix { return &s.TrustedProxies }).reloadable(),
+	texts("cors-origins", "ORIGINS", "origins whose pages may use the API in a browser", maxCORSOrigins, transport.CheckOrigin, func(s *Settings) *[]string { return &s.CORSOrigins }).reloadable(),
 	texts("webhook-hosts", "HOSTS", "hosts that rotation webhooks may be at", maxWebhookHosts, webhook.CheckPattern, func(s *Settings) *[]string { return &s.WebhookHosts }).reloadable(),
 	choice("log-level", "info", "least level that is logged", []string{"debug", "info", "warn", "error"}, func(s *Settings) *string { return &s.LogLevel }).reloadable(),
 	choice("log-format", "json", "form of a log line", []string{"json", "text"}, func(s *Settings) *string { return &s.LogFormat }),
+	count("max-connections", "20000", "connections open at once", func(s *Settings) *int { return &s.MaxConnections }).reloadable(),
 	size("max-body", "10MiB", "largest request body", func(s *Settings) *int64 { return &s.MaxBody }).reloadable(),
 	size("max-document", "1MiB", "largest document", func(s *Settings) *int64 { return &s.MaxDocument }).reloadable(),
 	count("max-in-flight", "1024", "requests worked on at once", func(s *Settings) *int { return &s.MaxInFlight }).reloadable(),

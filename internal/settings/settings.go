@@ -46,9 +46,18 @@ type Settings struct {
 	// TLSCert and TLSKey are files in PEM form; both empty: plain HTTP.
 	TLSCert string
 	TLSKey  string
+	// ClientCA is a file of the authorities of clients in PEM form; empty: none.
+	ClientCA string
+	// ClientAuth says whether clients show a certificate: none, optional or
+	// required; empty: none.
+	ClientAuth string
 	// TrustedProxies may speak plain HTTP from off loopback, and only their
 	// X-Forwarded-For is believed; empty: nobody.
 	TrustedProxies []netip.Prefix
+
+	// CORSOrigins are the origins whose pages may use the API in a browser, as
+	// transport.CheckOrigin takes them; empty: none.
+	CORSOrigins []string
 
 	// WebhookHosts are the hosts that rotation webhooks may be at, as
 	// webhook.CheckPattern takes them; empty: no webhook is called.
@@ -59,6 +68,8 @@ type Settings struct {
 	// LogFormat is json or text; empty: json.
 	LogFormat string
 
+	// MaxConnections bounds the connections open at once; 0: 20000.
+	MaxConnections int
 	// MaxBody bounds a request's body in bytes; 0: 10 MiB.
 	MaxBody int64
 	// MaxDocument bounds a document in bytes of its canonical form; 0: 1 MiB.

@@ -50,6 +50,7 @@ func refuse(t *testing.T, err error, says ...string) {
 func TestEveryZeroHasItsDefault(t *testing.T) {
 	want := Settings{
 		Data: ".llm-config", Listen: "127.0.0.1:8700", LogLevel: "info", LogFormat: "json",
+		ClientAuth: "none", MaxConnections: 20000,
 		MaxBody: 10 << 20, MaxDocument: 1 << 20, MaxInFlight: 1024, MaxWatchers: 10000, MaxWaiters: 1000,
 		BodyTimeout: 30 * time.Second, ShutdownTimeout: 20 * time.Second,
 	}
@@ -183,6 +184,9 @@ func TestWhatTheFileMayNotSay(t *testing.T) {
 		"log-level: loud\n":             {"log-level", "debug, info, warn, error"},
 		"dev: yes\n":                    {"dev", "true nor false"},
 		"trusted-proxy: nearby\n":       {"trusted-proxy", `"nearby"`, "10.0.0.0/8"},
+		"cors-origins: ['*']\n":         {"cors-origins", "wildcard", "list each origin"},
+		"client-auth: maybe\n":          {"client-auth", "none, optional, required"},
+		"max-connections: 0\n":          {"max-connections", "1 up"},
 	} {
 		_, err := Load(map[string]string{"settings": file(t, text)}, nil)
 		t.Run(text, func(t *testing.T) { refuse(t, err, says...) })
@@ -241,6 +245,11 @@ func TestValidate(t *testing.T) {
 	deny("a port too high", func(s *Settings) { s.Listen = "127.0.0.1:65536" }, "listen", "host:port")
 	deny("a certificate alone", func(s *Settings) { s.TLSCert = "c" }, "tls-cert", `"c"`, "tls-key is missing")
 	deny("a key alone", func(s *Settings) { s.TLSKey = "k" }, "tls-key", `"k"`, "tls-cert is missing")
+	tls := func(s *Settings) { s.TLSCert, s.TLSKey = "c", "k" }
+	allow("client certificates", func(s *Settings) { tls(s); s.ClientCA, s.ClientAuth = "ca", "required" })
+	deny("client certificates of nobody", func(s *Settings) { tls(s); s.ClientAuth = "optional" }, "client-auth", `"optional"`, "client-ca is missing")
+	deny("authorities for nothing", func(s *Settings) { tls(s); s.ClientCA = "ca" }, "client-ca", `"ca"`, "optional or required")
+	deny("client certificates over plain HTTP", func(s *Settings) { s.ClientCA, s.ClientAuth = "ca", "required" }, "client-auth", "plain HTTP", "tls-cert")
 	deny("no master key", func(s *Settings) { s.MasterKeyFile = "" }, "master-key", "master-key-file", "--dev")
 	deny("two master keys", func(s *Settings) { s.MasterKey = "awskms://k" }, "both given", "previous-master-keys")
 	allow("a keeper's URL", func(s *Settings) { s.MasterKey, s.MasterKeyFile = "awskms://k", "" })

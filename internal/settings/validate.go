@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/llm-devops/llm-config-manager/internal/transport"
 )
 
 // Validate refuses combinations that cannot work or would be unsafe. The error
@@ -17,6 +19,7 @@ func (s Settings) Validate() error {
 		s.validateListen(),
 		s.validateAdminListen(),
 		s.validateTLS(),
+		s.validateClientAuth(),
 		s.validateKey(),
 		s.validateLimits(),
 	)
@@ -92,6 +95,21 @@ func (s Settings) validateTLS() error {
 		has, value, lacks = "tls-key", s.TLSKey, "tls-cert"
 	}
 	return fmt.Errorf("%s is %q and %s is missing; give both, or neither for plain HTTP on loopback", has, value, lacks)
+}
+
+func (s Settings) validateClientAuth() error {
+	asked := s.ClientAuth != "" && s.ClientAuth != transport.ClientAuthNone
+	switch {
+	case asked && s.ClientCA == "":
+		return fmt.Errorf("client-auth is %q and client-ca is missing, so no certificate could be checked; "+
+			"name the file of the authorities in client-ca, or set client-auth to none", s.ClientAuth)
+	case !asked && s.ClientCA != "":
+		return fmt.Errorf("client-ca is %q and client-auth is none, so no client would be asked for a certificate; "+
+			"set client-auth to optional or required, or leave client-ca out", s.ClientCA)
+	case asked && !s.TLS():
+		return fmt.Errorf("client-auth is %q, and plain HTTP has no certificates; give tls-cert and tls-key, or set client-auth to none", s.ClientAuth)
+	}
+	return nil
 }
 
 func (s Settings) validateKey() error {

@@ -38,6 +38,9 @@ type Metrics struct {
 	secretRotations *prometheus.CounterVec
 	secretsOverdue  prometheus.Counter
 	jobFailures     *prometheus.CounterVec
+
+	certificateExpires *prometheus.GaugeVec
+	connectionsRefused prometheus.Counter
 }
 
 // NewMetrics makes the metrics of a process that starts now. A nil clock is time.Now.
@@ -59,6 +62,7 @@ func NewMetrics(clock func() time.Time) *Metrics {
 		Help: "Overlaps of secrets that ended at their deadline while clients still used the old version.",
 	})
 	m.jobFailures = m.counters("job_failures_total", "Runs of background jobs that failed.", "job")
+	m.transport()
 	m.registry.MustRegister(m.secretsOverdue, keyCollector{m}, newProcessCollector(clock))
 	return m
 }

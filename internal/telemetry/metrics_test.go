@@ -51,6 +51,8 @@ func TestANilMetricsCountsNothing(t *testing.T) {
 	m.SecretOverdue()
 	m.JobFailed("settle")
 	m.KeyState("tenant", "acme", time.Now(), time.Now(), 1)
+	m.CertificateExpires("server", time.Now())
+	m.ConnectionRefused()
 	next := http.NotFoundHandler()
 	if w := httptest.NewRecorder(); m.Requests(nil, next) == nil {
 		t.Errorf("no handler: %v", w)
@@ -77,6 +79,19 @@ func TestSecretsAndJobs(t *testing.T) {
 		`secret_rotations_overdue 1`,
 		`job_failures_total{job="settle"} 1`,
 	)
+}
+
+func TestConnections(t *testing.T) {
+	m := NewMetrics(nil)
+	m.ConnectionRefused()
+	m.CertificateExpires("server", time.Unix(1800000000, 0))
+	m.CertificateExpires("client-ca", time.Unix(1900000000, 0))
+	m.CertificateExpires("client-ca", time.Time{})
+	text := scrape(t, m)
+	shows(t, text, `connections_refused_total 1`, `certificate_expires_timestamp_seconds{certificate="server"} 1.8e+09`)
+	if strings.Contains(text, "client-ca") {
+		t.Error("a kind that there is no more is shown")
+	}
 }
 
 func TestKeyStates(t *testing.T) {

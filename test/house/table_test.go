@@ -6,7 +6,7 @@ var (
 	pure    = []string{"internal/canon", "internal/config", "internal/audit"}
 	storage = join(pure, "internal/store", "internal/telemetry")
 	ground  = join(storage, "internal/access", "internal/seal", "internal/cache", "internal/watch", "internal/secret")
-	product = join(ground, "api", "client", "internal/service", "internal/httpapi", "internal/store/sqlite", "internal/settings", "internal/harden", "internal/seal/keepers", "internal/webhook", "internal/jobs", "internal/limit")
+	product = join(ground, "api", "client", "internal/service", "internal/httpapi", "internal/store/sqlite", "internal/settings", "internal/harden", "internal/seal/keepers", "internal/webhook", "internal/jobs", "internal/limit", "internal/transport", "internal/transport/devca")
 )
 
 // allowed says for each package which packages of this project its code may
@@ -18,11 +18,15 @@ var allowed = map[string][]string{
 	"internal/secret":    {"internal/canon", "internal/config"},
 	"internal/harden":    {},
 	"internal/telemetry": {},
-	"internal/settings":  {"internal/telemetry", "internal/webhook"},
+	"internal/settings":  {"internal/telemetry", "internal/transport", "internal/webhook"},
 	"internal/webhook":   {"internal/config"},
 	"internal/convert":   {"internal/config", "internal/canon"},
-	"internal/jobs":      {"internal/store", "internal/telemetry"},
-	"internal/limit":     {"internal/config"},
+	"internal/transport": {"api", "internal/config", "internal/telemetry"},
+
+	"internal/transport/devca": {},
+
+	"internal/jobs":  {"internal/store", "internal/telemetry"},
+	"internal/limit": {"internal/config"},
 
 	"internal/store":           pure,
 	"internal/store/storetest": join(pure, "internal/store"),
@@ -35,19 +39,19 @@ var allowed = map[string][]string{
 	"internal/cache":         storage,
 	"internal/watch":         storage,
 	"internal/service":       join(ground, "internal/webhook"),
-	"internal/httpapi":       join(ground, "internal/limit", "internal/service", "api"),
+	"internal/httpapi":       join(ground, "internal/limit", "internal/service", "internal/transport", "api"),
 
 	"api":    {},
 	"client": {"api"},
 
-	"cmd/llm-config":   {"api", "client", "internal/config", "internal/canon", "internal/convert", "internal/secret", "internal/settings"},
+	"cmd/llm-config":   {"api", "client", "internal/config", "internal/canon", "internal/convert", "internal/secret", "internal/settings", "internal/transport/devca"},
 	"examples/service": {"api", "client"},
 	"test/…":           product,
 }
 
 // wiring are the files of cmd/llm-config that build a server of its parts, or a
 // key for one; they alone may import all of product.
-var wiring = []string{"cmd/llm-config/process.go", "cmd/llm-config/serve_jobs.go", "cmd/llm-config/serve_key.go"}
+var wiring = []string{"cmd/llm-config/process.go", "cmd/llm-config/network.go", "cmd/llm-config/serve_jobs.go", "cmd/llm-config/serve_key.go"}
 
 // owners says where a module may be used outside tests. What is missing here
 // may be used nowhere: a library that leaks through the tree cannot be replaced.
@@ -64,6 +68,7 @@ var owners = map[string][]string{
 	"github.com/failsafe-go/failsafe-go":                             {"internal/webhook"},
 	"github.com/standard-webhooks/standard-webhooks/libraries":       {"internal/webhook"},
 	"github.com/prometheus/client_golang":                            {"internal/telemetry"},
+	"github.com/rs/cors":                                             {"internal/transport"},
 	"github.com/spf13/cobra":                                         {"cmd/llm-config"},
 	"github.com/spf13/pflag":                                         {"cmd/llm-config", "internal/settings"},
 	"go.yaml.in/yaml/v4":                                             {"internal/config", "internal/settings"},
