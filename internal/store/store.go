@@ -115,7 +115,8 @@ type Writer interface {
 	// Commit applies a Write in one durable transaction, or nothing of it.
 	//
 	// It must check Expect against what is committed, and answer KindConflict
-	// when something expected has moved. It must give the tenant's next
+	// when something expected has moved; Quota comes after that, KindQuotaExceeded
+	// with the figures and what there is too much of. It must give the tenant's next
 	// revision, at a time not before that of the revision before, to all that
 	// the Write holds, and append its audit record to the tenant's chain. After
 	// the commit is durable and before it returns, it must call Write.Committed
@@ -145,28 +146,31 @@ type Identities interface {
 
 // TokenUses keeps when tokens are used.
 type TokenUses interface {
-	// TouchTokens keeps when tokens of a tenant were last used; the later time
-	// stays, and an id that is not one of the tenant's tokens is passed over. It
-	// makes no revision.
+	// TouchTokens must keep, in one transaction, when a tenant's tokens were last
+	// used, the server's own for the zero tenant. The later time stays, and an id
+	// that is not one of the tenant's tokens is passed over. It makes no revision.
 	TouchTokens(ctx context.Context, tenant config.TenantID, uses []TokenUse) error
 }
 
-// Rules keeps what governs a tenant besides its environments, in versions.
+// Rules keeps what governs a tenant besides its environments, in versions, and
+// how much the tenant uses. Rules have no part in revisions of the past.
 type Rules interface {
-	// Rules are the newest versions of all that are not deleted, by kind and name.
+	// Rules are the newest versions of all that are not deleted, by kind and name, bytewise.
 	Rules(ctx context.Context, tenant config.TenantID) ([]Rule, error)
 	// Rule finds one version, deleted or not, 0 for the newest; else KindNotFound.
 	Rule(ctx context.Context, tenant config.TenantID, kind RuleKind, name string, version config.Version) (Rule, error)
 	// RuleVersions pages through the versions of a rule, newest first, bodies left out.
 	RuleVersions(ctx context.Context, tenant config.TenantID, kind RuleKind, name string, page Page) ([]Rule, Cursor, error)
-	// Usage is what the tenant uses now; an unknown tenant is KindNotFound.
+	// Usage is the sum of Write.Uses of all that was committed, no figure ever
+	// below 0; an unknown tenant is KindNotFound.
 	Usage(ctx context.Context, tenant config.TenantID) (Usage, error)
 }
 
 // Decisions keeps samples of what was decided, to try other policies on.
 type Decisions interface {
-	// PutDecisions keeps each under its key, in the place of what was there, and
-	// then drops all of the tenant's but the newest, most of them.
+	// PutDecisions must keep each under its key, in the place of what was there,
+	// and then drop all of the tenant's but the newest, most of them. It makes no
+	// revision; an unknown tenant is KindNotFound.
 	PutDecisions(ctx context.Context, tenant config.TenantID, decisions []PastDecision, most int) error
 	// Decisions are the newest, at most limit, newest first.
 	Decisions(ctx context.Context, tenant config.TenantID, limit int) ([]PastDecision, error)
@@ -535,7 +539,7 @@ type Write struct {
 	Rules        []RuleWrite
 
 	Uses  Usage // how much more the tenant uses by it, less where negative
-	Quota Usage // the most that it may use in all; a zero field binds nothing. What grows over it is KindQuotaExceeded with the figures
+	Quota Usage // the most that it may use in all; a zero field binds nothing, and neither does any field that does not grow
 
 	Audit      audit.Record // Time and Revision are the engine's to fill in
 	Idempotent *Idempotent  // Revision and Time are the engine's to fill in
@@ -553,7 +557,7 @@ type Expect struct {
 	Everything   bool          // the tenant: there must be no newer revision at all
 	Secrets      []config.Path // no record of a secret at these paths, in any environment
 	SecretEdges  []config.Path // no new edge to these secrets
-	Rules        bool          // the rules, all of them
+	Rules        bool          // no rule, of any kind
 }
 
 // LayerWrite adds the next version of a layer.

@@ -67,6 +67,11 @@ VALUES (?, ?, ?, ?, ?, ?, last_insert_rowid())`
 	firstDestroy   = `
 INSERT INTO tenant_keys (tenant, wrapped) VALUES (?, NULL)
 ON CONFLICT DO UPDATE SET wrapped = NULL`
+	firstHeadMoves = `UPDATE layers SET revision = ?, version = ?, state = ?, row = last_insert_rowid() WHERE tenant = ? AND path = ?`
+	firstRevision  = `UPDATE tenants SET revision = ? WHERE id = ?`
+	firstToken     = `
+INSERT INTO tokens (id, tenant, name, hash, tenant_admin, server_admin, author, created, expires, revoked, mac)
+VALUES (?, ?, 'ci', zeroblob(32), 1, 0, 'ann', 5, 0, 0, zeroblob(32))`
 	firstTombstone = `UPDATE tenants SET name = NULL, deleted = ? WHERE id = ?`
 )
 
@@ -79,7 +84,10 @@ func TestDataOfTheFirstRelease(t *testing.T) {
 	mustExec(t, db, firstEnvironment, alpha.ID[:], 2, 1, 1, "production", 1, 0)
 	mustExec(t, db, firstVersion, alpha.ID[:], "gateway", 1, 2, 1, 7, "ann", 1, []byte("sealed"))
 	mustExec(t, db, firstHead, alpha.ID[:], "gateway", 1, 2, 1, 1)
+	mustExec(t, db, firstVersion, alpha.ID[:], "models", 1, 2, 1, 7, "ann", 2, nil) // deleted
+	mustExec(t, db, firstHead, alpha.ID[:], "models", 1, 2, 1, 2)
 	mustExec(t, db, firstDataKey, alpha.ID[:], 1, []byte("wrapped"), 64)
+	mustExec(t, db, firstToken, "a", alpha.ID[:])
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -95,6 +103,12 @@ func TestDataOfTheFirstRelease(t *testing.T) {
 	check(t, err, counts, map[uint32]int64{1: 1})
 	layers, err := s.LayersAt(t.Context(), alpha.ID, 0, []config.Path{config.MustPath("gateway")})
 	check(t, err, string(layers[0].Sealed), "sealed")
+	usage, err := s.Usage(t.Context(), alpha.ID)
+	check(t, err, usage, store.Usage{Documents: 1, Bytes: int64(len("sealed"))})
+	token, err := s.Token(t.Context(), "a")
+	check(t, err, token, store.Token{
+		ID: "a", Tenant: alpha.ID, Name: "ci", TenantAdmin: true, Author: "ann", Created: time.Unix(0, 5).UTC(),
+	})
 	secrets, err := s.SecretsAt(t.Context(), alpha.ID, []config.Path{config.MustPath("gateway")})
 	check(t, err, len(secrets), 0)
 	if got := mustPut(t, s, "gateway", 2, "two"); got != 3 {
@@ -123,11 +137,24 @@ func TestFirstReleaseAfterwards(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	governed := put("models", 1, "one")
+	governed.Rules = []store.RuleWrite{{Kind: store.RulePolicy, Name: "main", Version: 1, Sealed: []byte("permit")}}
+	governed.Uses = store.Usage{Documents: 1, Bytes: int64(len("one")), Secrets: 1}
+	for _, tenant := range []config.TenantID{alpha.ID, beta} {
+		if _, err := s.Commit(t.Context(), tenant, governed); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 
 	db := openFirst(t, filepath.Join(dir, dataFile), "data")
+	mustExec(t, db, firstVersion, alpha.ID[:], "models", 1, 4, 2, 7, "ann", 1, []byte("longer"))
+	mustExec(t, db, firstHeadMoves, 4, 2, 1, alpha.ID[:], "models")
+	mustExec(t, db, firstRevision, 4, alpha.ID[:])
+	mustExec(t, db, firstToken, "a", alpha.ID[:])
+	mustExec(t, db, firstTenant, []byte("a later tenant.."), "later")
 	mustExec(t, db, firstEnvironment, alpha.ID[:], 1, 2, 2, "renamed", 0, 0)
 	mustExec(t, db, firstEnvironment, alpha.ID[:], 2, 2, 2, "renamed-too", 0, 0)
 	mustExec(t, db, firstEnvironment, alpha.ID[:], 3, 1, 2, "new", 0, 0)
@@ -153,6 +180,17 @@ func TestFirstReleaseAfterwards(t *testing.T) {
 	check(t, err, due, []store.DueSecret{{Tenant: alpha.ID, Environment: 1, Path: config.MustPath("openai"), Due: time.Unix(1, 0).UTC()}})
 	layers, err := s.LayersAt(t.Context(), alpha.ID, 0, []config.Path{config.MustPath("gateway")})
 	check(t, err, string(layers[0].Sealed), "sealed")
+	token, err := s.Token(t.Context(), "a")
+	check(t, err, len(token.Grants), 0)
+	usage, err := s.Usage(t.Context(), alpha.ID) // counted again: the first release did not
+	check(t, err, usage, store.Usage{Documents: 2, Bytes: int64(len("longer") + len("sealed") + len("value")), Secrets: 1})
+	usage, err = s.Usage(t.Context(), config.TenantID([]byte("a later tenant..")))
+	check(t, err, usage, store.Usage{})
+	rules, err := s.Rules(t.Context(), alpha.ID)
+	check(t, err, len(rules), 1)
+	for _, table := range []string{"secrets", "secret_values", "rules", "rule_versions"} { // the first release knows of none
+		check(t, nil, rowsOf(t, s, table, beta), int64(0))
+	}
 }
 
 // TestKeysOfTheFirstRelease migrates a key store with rows, and lets the first

@@ -139,7 +139,12 @@ func TestReopened(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
 	create(t, s)
-	mustPut(t, s, "gateway", 1, "one")
+	change := put("gateway", 1, "one")
+	change.Uses = store.Usage{Documents: 7, Bytes: 8, Secrets: 9} // as the caller says, whatever one could count
+	change.Rules = []store.RuleWrite{{Kind: store.RulePolicy, Name: "main", Version: 1, Sealed: []byte("permit")}}
+	if _, err := s.Commit(t.Context(), alpha.ID, change); err != nil {
+		t.Fatal(err)
+	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -147,6 +152,13 @@ func TestReopened(t *testing.T) {
 		t.Errorf("the write-ahead log is still there: %v", err)
 	}
 	s = open(t, dir)
+	usage, err := s.Usage(t.Context(), alpha.ID)
+	check(t, err, usage, change.Uses)
+	late := put("gateway", 2, "late")
+	late.Expect = store.Expect{Revision: 1, Rules: true}
+	if _, err := s.Commit(t.Context(), alpha.ID, late); config.KindOf(err) != config.KindConflict {
+		t.Errorf("the error is %v, want a conflict of rules", err)
+	}
 	if got := mustPut(t, s, "gateway", 2, "two"); got != 3 {
 		t.Errorf("the revision is %d, want 3", got)
 	}
@@ -269,6 +281,7 @@ func TestGroupFails(t *testing.T) {
 	var group []*request
 	for i := range 5 {
 		change := put("gateway", config.Version(i+1), "text")
+		change.Uses, change.Quota = store.Usage{Documents: 1}, store.Usage{Documents: 5}
 		change.Committed = func(r store.Receipt) { heard = append(heard, r.Revision) }
 		c, err := newCommit(alpha.ID, &change)
 		if err != nil {
@@ -289,6 +302,8 @@ func TestGroupFails(t *testing.T) {
 	if fmt.Sprint(heard) != "[2 3 4 5 6]" {
 		t.Errorf("heard of revisions %v", heard)
 	}
+	usage, err := s.Usage(t.Context(), alpha.ID)
+	check(t, err, usage, store.Usage{Documents: 5}) // what was rolled back is not counted
 	checkChain(t, s, 6)
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -11,12 +12,16 @@ import (
 	"github.com/llm-devops/llm-config-manager/internal/store"
 )
 
-// reference is a naive store: every version of every layer in a list, and the
-// secrets as they stand.
+// reference is a naive store: every version of every layer in a list and of
+// every rule, and the rest as it stands.
 type reference struct {
-	revision config.Revision
-	layers   []store.Layer
-	secrets  map[secretPlace]*referenceSecret
+	revision  config.Revision
+	layers    []store.Layer
+	secrets   map[secretPlace]*referenceSecret
+	rules     map[rulePlace][]store.Rule // oldest first
+	usage     store.Usage
+	decisions map[[32]byte]store.PastDecision
+	decided   time.Duration // how many there have been, in nanoseconds
 }
 
 var referencePaths = []string{"a", "a-b", "a/b", "a/b/c", "a0", "b", "b/a"}
@@ -52,12 +57,18 @@ func random(t *testing.T, w *world) {
 		name := fmt.Sprint("tenant-", made)
 		_, err := w.CreateTenant(w.ctx, config.Tenant{ID: id, Name: name}, founding(id), serverWrite(name))
 		ok(rt, err)
-		n, r := &tenant{w, config.Tenant{ID: id, Name: name}}, &reference{revision: 1, secrets: map[secretPlace]*referenceSecret{}}
+		n := &tenant{w, config.Tenant{ID: id, Name: name}}
+		r := &reference{
+			revision: 1, secrets: map[secretPlace]*referenceSecret{},
+			rules: map[rulePlace][]store.Rule{}, decisions: map[[32]byte]store.PastDecision{},
+		}
+		steps := []func(*rapid.T, *tenant){r.change, r.change, r.changeSecret, r.changeSecret, r.rewrap, r.changeRules, r.changeRules, r.decide}
 		for range rapid.IntRange(1, 25).Draw(rt, "changes") {
-			rapid.SampledFrom([]func(*rapid.T, *tenant){r.change, r.change, r.changeSecret, r.changeSecret, r.rewrap}).Draw(rt, "step")(rt, n)
+			rapid.SampledFrom(steps).Draw(rt, "step")(rt, n)
 		}
 		r.compare(rt, n)
 		r.compareSecrets(rt, n)
+		r.compareRules(rt, n)
 		auditOf(rt, w, id)
 	})
 	auditOf(t, w, config.TenantID{})
