@@ -5,7 +5,7 @@ package house
 var (
 	pure    = []string{"internal/canon", "internal/config", "internal/audit"}
 	storage = join(pure, "internal/store", "internal/telemetry")
-	ground  = join(storage, "internal/access", "internal/seal", "internal/cache", "internal/watch", "internal/secret")
+	ground  = join(storage, "internal/access", "internal/access/identity", "internal/seal", "internal/cache", "internal/watch", "internal/secret")
 	product = join(ground, "api", "client", "internal/service", "internal/httpapi", "internal/store/sqlite", "internal/settings", "internal/harden", "internal/seal/keepers", "internal/webhook", "internal/jobs", "internal/limit", "internal/transport", "internal/transport/devca")
 )
 
@@ -32,14 +32,18 @@ var allowed = map[string][]string{
 	"internal/store/storetest": join(pure, "internal/store"),
 	"internal/store/sqlite":    storage,
 
-	"internal/seal":          join(storage, "internal/store"),
-	"internal/seal/keepers":  {"internal/seal"},
-	"internal/access":        storage,
-	"internal/access/policy": {"internal/config", "internal/access"},
-	"internal/cache":         storage,
-	"internal/watch":         storage,
-	"internal/service":       join(ground, "internal/webhook"),
-	"internal/httpapi":       join(ground, "internal/limit", "internal/service", "internal/transport", "api"),
+	"internal/seal":            join(storage, "internal/store"),
+	"internal/seal/keepers":    {"internal/seal"},
+	"internal/access":          storage,
+	"internal/access/policy":   {"internal/config", "internal/access"},
+	"internal/access/identity": {"internal/canon", "internal/config", "internal/access"},
+
+	"internal/access/identity/issuertest": {}, // tests only: a local issuer
+
+	"internal/cache":   storage,
+	"internal/watch":   storage,
+	"internal/service": join(ground, "internal/webhook"),
+	"internal/httpapi": join(ground, "internal/limit", "internal/service", "internal/transport", "api"),
 
 	"api":    {},
 	"client": {"api"},
@@ -61,8 +65,9 @@ var owners = map[string][]string{
 	"github.com/cedar-policy/cedar-go":                               {"internal/access/policy"},
 	"github.com/danielgtaylor/huma/v2":                               {"internal/httpapi"},
 	"github.com/fsnotify/fsnotify":                                   {"internal/settings"},
+	"github.com/go-jose/go-jose/v4":                                  {"internal/access/identity"},
 	"github.com/klauspost/compress":                                  {"internal/seal", "internal/httpapi"},
-	"github.com/maypok86/otter/v2":                                   {"internal/access", "internal/access/policy", "internal/cache", "internal/seal"},
+	"github.com/maypok86/otter/v2":                                   {"internal/access", "internal/access/identity", "internal/access/policy", "internal/cache", "internal/seal"},
 	"github.com/nbutton23/zxcvbn-go":                                 {"internal/secret", "internal/seal"},
 	"github.com/pressly/goose/v3":                                    {"internal/store/sqlite"},
 	"github.com/failsafe-go/failsafe-go":                             {"internal/webhook"},
@@ -71,7 +76,7 @@ var owners = map[string][]string{
 	"github.com/rs/cors":                                             {"internal/transport"},
 	"github.com/spf13/cobra":                                         {"cmd/llm-config"},
 	"github.com/spf13/pflag":                                         {"cmd/llm-config", "internal/settings"},
-	"go.yaml.in/yaml/v4":                                             {"internal/config", "internal/settings"},
+	"go.yaml.in/yaml/v4":                                             {"internal/config", "internal/settings", "internal/access/identity"},
 	"golang.org/x/crypto":                                            {"internal/seal"},
 	"golang.org/x/sync":                                              {"cmd/llm-config", "internal/access", "internal/seal"},
 	"golang.org/x/sys":                                               {"internal/store/sqlite", "internal/secret", "internal/harden", "cmd/llm-config"},
