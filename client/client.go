@@ -21,6 +21,7 @@ type Client struct {
 	tenant    string
 	token     TokenSource
 	roots     *x509.CertPool
+	identity  func() (*tls.Certificate, error) // nil shows no certificate
 	http      *http.Client // answers, each within the timeout
 	userAgent string
 	timeout   time.Duration
@@ -52,6 +53,21 @@ func WithHTTPClient(h *http.Client) Option { return func(c *Client) { c.http = h
 
 // WithRootCAs trusts exactly these authorities for the server's certificate.
 func WithRootCAs(roots *x509.CertPool) Option { return func(c *Client) { c.roots = roots } }
+
+// WithClientCertificate shows the server the certificate chain in one file, with
+// the key in another, both in PEM form. They are read at each handshake, so files
+// that are replaced are taken up without a restart.
+func WithClientCertificate(certFile, keyFile string) Option {
+	return func(c *Client) {
+		c.identity = func() (*tls.Certificate, error) {
+			pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+			if err != nil {
+				return nil, fmt.Errorf("the client certificate cannot be used: %w; give the PEM files of a certificate and of its key", err)
+			}
+			return &pair, nil
+		}
+	}
+}
 
 // WithUserAgent names the program in the server's log.
 func WithUserAgent(name string) Option { return func(c *Client) { c.userAgent = name } }
@@ -106,12 +122,17 @@ func parseAddress(address string) (*url.URL, error) {
 func (c *Client) transport() (*http.Client, error) {
 	var h http.Client
 	switch {
-	case c.http != nil && c.roots != nil:
-		return nil, errors.New("roots are given beside an HTTP client; set them in the TLS settings of its transport")
+	case c.http != nil && (c.roots != nil || c.identity != nil):
+		return nil, errors.New("roots or a client certificate are given beside an HTTP client; set them in the TLS settings of its transport")
 	case c.http != nil:
 		h = *c.http
 	default:
-		h.Transport = newTransport(c.roots)
+		if c.identity != nil {
+			if _, err := c.identity(); err != nil {
+				return nil, err
+			}
+		}
+		h.Transport = newTransport(c.roots, c.identity)
 	}
 	h.Timeout = 0
 	h.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -120,14 +141,17 @@ func (c *Client) transport() (*http.Client, error) {
 
 // newTransport is Go's usual one, with as many idle connections to the one
 // server as Go would keep to all.
-func newTransport(roots *x509.CertPool) *http.Transport {
+func newTransport(roots *x509.CertPool, identity func() (*tls.Certificate, error)) *http.Transport {
 	t := &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true}
 	if usual, ok := http.DefaultTransport.(*http.Transport); ok {
 		t = usual.Clone()
 	}
 	t.MaxIdleConnsPerHost = t.MaxIdleConns
-	if roots != nil {
+	if roots != nil || identity != nil {
 		t.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	}
+	if identity != nil {
+		t.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return identity() }
 	}
 	return t
 }

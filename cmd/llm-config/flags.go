@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"crypto/x509"
 	"os"
 	"strings"
 
@@ -15,6 +17,9 @@ const (
 	envToken       = "LLM_CONFIG_TOKEN"
 	envTenant      = "LLM_CONFIG_TENANT"
 	envEnvironment = "LLM_CONFIG_ENV"
+	envCAFile      = "LLM_CONFIG_CA_FILE"
+	envClientCert  = "LLM_CONFIG_CLIENT_CERT"
+	envClientKey   = "LLM_CONFIG_CLIENT_KEY"
 )
 
 const defaultAddr = "http://127.0.0.1:8700"
@@ -24,6 +29,9 @@ type scope struct {
 	app         *app
 	addr        string
 	tokenFile   string
+	caFile      string
+	clientCert  string
+	clientKey   string
 	tenant      string
 	environment string
 	needs       []needed
@@ -40,6 +48,9 @@ func (a *app) serverFlags(c *cobra.Command) *scope {
 	s := &scope{app: a}
 	c.Flags().StringVar(&s.addr, "addr", "", "`URL` of the server (default $"+envAddr+", else "+defaultAddr+")")
 	c.Flags().StringVar(&s.tokenFile, "token-file", "", "`FILE` that holds the token (default: the token is $"+envToken+")")
+	c.Flags().StringVar(&s.caFile, "ca-file", "", "`FILE` of the authorities that sign the server's certificate (default $"+envCAFile+", else the system's)")
+	c.Flags().StringVar(&s.clientCert, "client-cert", "", "`FILE` of a certificate to show the server (default $"+envClientCert+")")
+	c.Flags().StringVar(&s.clientKey, "client-key", "", "`FILE` of its key (default $"+envClientKey+")")
 	return s
 }
 
@@ -103,7 +114,37 @@ func (s *scope) connect() (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return client.New(addr, client.WithToken(token), client.WithTenant(s.tenant), client.WithUserAgent("llm-config/"+buildVersion()))
+	options, err := s.certificates()
+	if err != nil {
+		return nil, err
+	}
+	return client.New(addr, append(options, client.WithToken(token), client.WithTenant(s.tenant), client.WithUserAgent("llm-config/"+buildVersion()))...)
+}
+
+// certificates are the authorities to trust and the certificate to show, as far
+// as flags or environment variables name any.
+func (s *scope) certificates() (options []client.Option, err error) {
+	caFile := cmp.Or(s.caFile, s.app.getenv(envCAFile))
+	cert, key := cmp.Or(s.clientCert, s.app.getenv(envClientCert)), cmp.Or(s.clientKey, s.app.getenv(envClientKey))
+	if caFile != "" {
+		text, err := os.ReadFile(caFile)
+		if err != nil {
+			return nil, err
+		}
+		roots := x509.NewCertPool()
+		if !roots.AppendCertsFromPEM(text) {
+			return nil, failf("%s holds no certificate", caFile).hint("name a PEM file of authorities with --ca-file or %s", envCAFile)
+		}
+		options = append(options, client.WithRootCAs(roots))
+	}
+	if (cert == "") != (key == "") {
+		return nil, failf("of a client certificate and its key only one is given").
+			hint("give both, with --client-cert and --client-key or with %s and %s", envClientCert, envClientKey)
+	}
+	if cert != "" {
+		options = append(options, client.WithClientCertificate(cert, key))
+	}
+	return options, nil
 }
 
 func (s *scope) token() (string, error) {

@@ -58,7 +58,7 @@ the command anew when the variables or secrets change: SIGTERM, and SIGKILL afte
 	c.Flags().BoolVar(&r.rules.keepReferences, "keep-references", false, "pass references to secrets on as text")
 	c.Flags().StringVar(&r.secretsDir, "secrets-dir", "", "write values of secrets into files in `DIR`, which only you may use")
 	secretsEnv := c.Flags().Bool("secrets-env", false, "put values of secrets into the environment")
-	c.Flags().BoolVar(&r.keepToken, "keep-token", false, "leave "+envToken+" to the command, which otherwise does not get it")
+	c.Flags().BoolVar(&r.keepToken, "keep-token", false, "leave "+envToken+" and the client certificate to the command, which otherwise does not get them")
 	restart := c.Flags().Bool("restart-on-change", false, "start the command anew when the variables change")
 	c.Flags().DurationVar(&r.grace, "grace", 10*time.Second, "with --restart-on-change, how long the command may take to end")
 	c.RunE = func(c *cobra.Command, _ []string) (err error) {
@@ -226,7 +226,10 @@ func (r *running) read(ctx context.Context, least int64) (documents []namedDocum
 func (r *running) environ(set []variable) []string {
 	own := r.app.environ()
 	if !r.keepToken {
-		own = keep(own, func(entry string) bool { return !strings.HasPrefix(entry, envToken+"=") })
+		own = keep(own, func(entry string) bool {
+			name, _, _ := strings.Cut(entry, "=")
+			return name != envToken && name != envClientCert && name != envClientKey
+		})
 	}
 	return mergeEnviron(own, set, r.override)
 }

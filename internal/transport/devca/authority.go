@@ -78,6 +78,11 @@ func exists(file string) bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
+// Issued is the authority's own certificate, and where it lies.
+func (a *Authority) Issued() *Issued {
+	return &Issued{CertFile: a.file(CertFile), KeyFile: a.file(KeyFile), Certificate: a.Certificate}
+}
+
 func (a *Authority) load(certFile, keyFile string) (err error) {
 	if a.Certificate, err = readCertificate(certFile); err != nil {
 		return err
