@@ -5,7 +5,9 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/llm-devops/llm-config-manager/api"
 	"github.com/llm-devops/llm-config-manager/internal/httpapi"
@@ -19,10 +21,18 @@ func (d *discard) Header() http.Header         { return d.header }
 func (d *discard) Write(b []byte) (int, error) { return len(b), nil }
 func (d *discard) WriteHeader(int)             {}
 
+// aMinuteLater lets each request find the limits as if it were the first.
+func aMinuteLater(o *httpapi.Options) {
+	var minutes atomic.Int64
+	began := time.Now()
+	withLimits(httpapi.Limits{})(o)
+	o.Clock = func() time.Time { return began.Add(time.Duration(minutes.Add(1)) * time.Minute) }
+}
+
 // BenchmarkReadConfig measures what the server adds to net/http for the read of
 // an effective document that is in memory: token, guard, counts, log line.
 func BenchmarkReadConfig(b *testing.B) {
-	w := newWorld(b, func(o *httpapi.Options) { o.Logger = telemetry.NewLogger(io.Discard, slog.LevelInfo, telemetry.JSON) })
+	w := newWorld(b, func(o *httpapi.Options) { o.Logger = telemetry.NewLogger(io.Discard, slog.LevelInfo, telemetry.JSON) }, aMinuteLater)
 	t := w.newTenant(b)
 	t.put(b, "base", "gateway/limits", `{"requests_per_minute":600,"model":"gpt-5","notes":"for the autumn"}`)
 	r := httptest.NewRequestWithContext(b.Context(), http.MethodGet, t.path(api.RouteConfig, "production", "gateway/limits"), http.NoBody)
@@ -41,7 +51,7 @@ func BenchmarkReadConfig(b *testing.B) {
 // BenchmarkRevealSecret measures the read of a secret's value with its durable
 // record of access; how many share one write to disk depends on -cpu.
 func BenchmarkRevealSecret(b *testing.B) {
-	w := newWorld(b, func(o *httpapi.Options) { o.Logger = telemetry.NewLogger(io.Discard, slog.LevelInfo, telemetry.JSON) })
+	w := newWorld(b, func(o *httpapi.Options) { o.Logger = telemetry.NewLogger(io.Discard, slog.LevelInfo, telemetry.JSON) }, aMinuteLater)
 	t := w.newTenant(b)
 	t.setSecret(b, "base", "providers/openai", strong)
 	target := t.path(api.RouteSecret, "production", "providers/openai") + "?reveal=true"

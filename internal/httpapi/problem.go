@@ -70,11 +70,20 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	switch p.Code {
 	case api.CodeUnauthenticated, api.CodeTokenExpired, api.CodeTokenRevoked:
 		header.Set("WWW-Authenticate", `Bearer realm="llm-config"`)
-	case api.CodeOverloaded, api.CodeNotYet, api.CodeUnavailable, api.CodeConflict, api.CodeIdempotencyInFlight:
-		header.Set("Retry-After", "1")
+	case api.CodeOverloaded, api.CodeNotYet, api.CodeUnavailable, api.CodeConflict, api.CodeIdempotencyInFlight, api.CodeRateLimited:
+		header.Set("Retry-After", retryAfter(err))
 	}
 	w.WriteHeader(p.Status)
 	_ = writeJSON(w, p) // whoever asked may have gone
+}
+
+// retryAfter is when to come back, in whole seconds.
+func retryAfter(err error) string {
+	var e *config.Error
+	if !errors.As(err, &e) {
+		return "1"
+	}
+	return strconv.FormatInt(max(wholeSeconds(e.RetryAfter), 1), 10)
 }
 
 // Problem carries a problem through huma, which describes it and never writes it.

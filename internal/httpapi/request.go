@@ -27,6 +27,7 @@ type requestState struct {
 	source    netip.Addr
 	caller    service.Caller
 	body      []byte
+	held      held
 	err       error    // why it failed, for the log
 	code      api.Code // what the caller was told
 }
@@ -92,38 +93,42 @@ var nosniff = []string{"nosniff"}
 // time that the request's body may take.
 const answerTime = time.Minute
 
-// pass lets a request through to its route, if it may.
-func (s *Server) pass(w http.ResponseWriter, r *http.Request, state *requestState, next http.Handler) {
-	public := isPublic(r.URL.Path)
+// pass lets a request through to its route, if it may. Whatever is refused for
+// want of a place or of a right is refused before its body is read.
+func (s *Server) pass(w *observedWriter, r *http.Request, state *requestState, next http.Handler) {
 	// Who does not take its answer is left, or a few such would hold all places.
 	// A watch has a deadline of its own for each of its writes.
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.limits().BodyTime + answerTime))
-	if !public && !isWatch(r) {
-		n, limit := s.inFlight.Add(1), int64(s.limits().InFlight)
-		defer s.inFlight.Add(-1)
-		if n > limit {
-			s.fail(w, r, config.Errorf(config.KindOverloaded, "too many requests are in flight").Hint("try again in a moment").Over(limit, n))
-			return
-		}
+	defer state.held.leave()
+	err := s.enter(r, &state.held)
+	if err == nil {
+		err = checkPath(r)
 	}
-	if err := checkPath(r); err != nil {
+	if err == nil && !isPublic(r.URL.Path) {
+		defer state.wipe()
+		err = s.identify(w, r, state)
+	}
+	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
-	if !public {
-		if err := s.authenticate(r, state); err != nil {
-			s.fail(w, r, err)
-			return
-		}
-	}
-	if !public && r.Method != http.MethodGet && r.Method != http.MethodHead {
-		defer state.wipe()
-		if err := s.readBody(w, r, state); err != nil {
-			s.fail(w, r, err)
-			return
-		}
-	}
 	next.ServeHTTP(w, r)
+	s.settle(&state.held, w.status)
+}
+
+// identify finds out whose request it is and, if there is room for it, takes
+// its body.
+func (s *Server) identify(w http.ResponseWriter, r *http.Request, state *requestState) error {
+	if err := s.authenticate(r, state); err != nil {
+		return s.holdBack(r.Context(), err)
+	}
+	if err := s.admit(w, r, state.caller.Principal, &state.held); err != nil {
+		return err
+	}
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		return nil
+	}
+	return s.readBody(w, r, state)
 }
 
 // isPublic names the routes that need no credentials.
@@ -138,8 +143,13 @@ func isPublic(path string) bool {
 // isWatch says whether a request is a watch, which is counted by the service. A
 // document may be called watch as well; it lies deeper.
 func isWatch(r *http.Request) bool {
-	return r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/watch") &&
-		strings.Count(r.URL.Path, "/") == strings.Count(api.RouteWatch, "/")
+	return r.Method == http.MethodGet && isOfEnvironment(r.URL.Path, "/watch")
+}
+
+// isOfEnvironment says whether a path is this one of an environment.
+func isOfEnvironment(path, suffix string) bool {
+	return strings.HasSuffix(path, suffix) && strings.HasPrefix(path, api.RouteTenants+"/") &&
+		strings.Count(path, "/") == strings.Count(api.RouteEnvironment, "/")+1
 }
 
 // checkPath refuses what a router would clean, decode or redirect: what is

@@ -6,11 +6,12 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"sync/atomic"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/llm-devops/llm-config-manager/internal/config"
+	"github.com/llm-devops/llm-config-manager/internal/limit"
 	"github.com/llm-devops/llm-config-manager/internal/service"
 )
 
@@ -21,6 +22,13 @@ type Limits struct {
 	BodyTime       time.Duration  // for a body to arrive: 30 s
 	Document       int            // bytes of a document: 1 MiB
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed: nobody's
+
+	RequestsPerMinute int // of a tenant: 1,000; negative for no limit
+	TenantWatchers    int // watches of a tenant that are open at once: 1,000
+	TenantConnections int // requests of a tenant that are worked on at once: half of InFlight
+
+	// Tenant is what a tenant has instead of these three; nil for nothing else.
+	Tenant func(config.TenantID) limit.Limits
 }
 
 // Options are what a Server is made with.
@@ -30,6 +38,10 @@ type Options struct {
 	Limits  func() Limits // asked at each request, so that they can be reloaded; nil for the defaults
 	Version string        // of the program
 	Ready   func() error  // nil when only the store must answer
+
+	Limiter *limit.Limiter                       // what tenants have used; nil for one of its own
+	Clock   func() time.Time                     // for what tenants have used; nil for time.Now
+	After   func(time.Duration) <-chan time.Time // holds back answers to failed logins; nil for time.After
 }
 
 // Server serves the API. It is an http.Handler.
@@ -41,11 +53,19 @@ type Server struct {
 	ready   func() error
 	pace    pace
 
+	limiter *limit.Limiter
+	delays  *limit.Delays
+	clock   func() time.Time
+
+	general  pool // of tenants' requests
+	reserved pool // of those who manage the server
+	probes   pool // of whoever asks whether the server is ready
+	pages    pool // of whoever reads the documentation
+
 	mux      *http.ServeMux
 	handler  http.Handler // mux behind everything that each request passes
 	spec     *huma.OpenAPI
 	routes   []Route
-	inFlight atomic.Int64
 	stopping chan struct{}
 	probed   probed
 }
@@ -65,9 +85,19 @@ func New(o Options) *Server {
 	if o.Limits == nil {
 		o.Limits = func() Limits { return Limits{} }
 	}
+	if o.Limiter == nil {
+		o.Limiter = limit.New(accounts)
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.After == nil {
+		o.After = time.After
+	}
 	s := &Server{
 		service: o.Service, logger: o.Logger, version: o.Version, ready: o.Ready, pace: defaultPace,
-		limits:   func() Limits { return o.Limits().withDefaults() },
+		limits:  func() Limits { return o.Limits().withDefaults() },
+		limiter: o.Limiter, delays: limit.NewDelays(o.After), clock: o.Clock,
 		mux:      http.NewServeMux(),
 		stopping: make(chan struct{}),
 	}
@@ -85,6 +115,15 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.BodyTime == 0 {
 		l.BodyTime = 30 * time.Second
+	}
+	if l.RequestsPerMinute == 0 {
+		l.RequestsPerMinute = 1000
+	}
+	if l.TenantWatchers == 0 {
+		l.TenantWatchers = 1000
+	}
+	if l.TenantConnections == 0 {
+		l.TenantConnections = max(l.InFlight/2, 1)
 	}
 	return l
 }

@@ -112,7 +112,9 @@ func serve(t testing.TB, b *backend, changes ...func(*httpapi.Options)) *world {
 	w := &world{backend: b, log: &lines{}}
 	options := httpapi.Options{
 		Service: w.service, Version: "v0.0.0-test",
+		Limits: func() httpapi.Limits { return httpapi.Limits{RequestsPerMinute: -1} },
 		Logger: telemetry.NewLogger(w.log, slog.LevelDebug, telemetry.JSON),
+		After:  func(time.Duration) <-chan time.Time { return overAlready },
 	}
 	for _, change := range changes {
 		change(&options)
@@ -127,6 +129,13 @@ func serve(t testing.TB, b *backend, changes ...func(*httpapi.Options)) *world {
 	t.Cleanup(w.http.Close)
 	return w
 }
+
+// overAlready is a timer for tests that have no time to wait.
+var overAlready = func() <-chan time.Time {
+	c := make(chan time.Time)
+	close(c)
+	return c
+}()
 
 func withLimits(l httpapi.Limits) func(*httpapi.Options) {
 	return func(o *httpapi.Options) { o.Limits = func() httpapi.Limits { return l } }
