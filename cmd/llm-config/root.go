@@ -19,7 +19,6 @@ const (
 	groupHistory   = "history"
 	groupFolders   = "folders"
 	groupSecrets   = "secrets"
-	groupAccess    = "access"
 	groupManage    = "manage"
 )
 
@@ -32,8 +31,7 @@ The server, the tenant, the environment and the token come from flags or from
 LLM_CONFIG_ADDR, LLM_CONFIG_TENANT, LLM_CONFIG_ENV and LLM_CONFIG_TOKEN.
 LLM_CONFIG_CA_FILE names authorities for the server's certificate.
 
-Exit status: 0 done, 1 failed, 2 there is a difference (diff, dry runs) or a denial
-(authz explain).`,
+Exit status: 0 done, 1 failed, 2 there is a difference (diff, dry runs).`,
 		`  llm-config serve --dev
   llm-config set -e base gateway/limits requests_per_minute=600
   llm-config get -e production gateway/limits`)
@@ -46,7 +44,6 @@ Exit status: 0 done, 1 failed, 2 there is a difference (diff, dry runs) or a den
 		&cobra.Group{ID: groupHistory, Title: "History:"},
 		&cobra.Group{ID: groupFolders, Title: "Folders and processes:"},
 		&cobra.Group{ID: groupSecrets, Title: "Secrets and keys:"},
-		&cobra.Group{ID: groupAccess, Title: "Access:"},
 		&cobra.Group{ID: groupManage, Title: "Server and tenants:"},
 	)
 	root.SetHelpCommand(newHelpCommand(a))
@@ -95,11 +92,9 @@ func verbs(a *app) map[string][]*cobra.Command {
 		},
 		groupFolders: {newApplyCommand(a), newExportCommand(a), newImportCommand(a), newWatchCommand(a), newRunCommand(a)},
 		groupSecrets: {newSecretCommand(a), newClientsCommand(a), newKeyCommand(a)},
-		groupAccess: {
-			newTokenCommand(a), newPolicyCommand(a), newRoleCommand(a), newAuthzCommand(a), newGrantCommand(a), newWhoamiCommand(a),
-		},
 		groupManage: {
-			newServeCommand(a), newDevCertCommand(a), newTenantCommand(a), newQuotaCommand(a), newEnvironmentCommand(a), newLayerCommand(a), newVersionCommand(a),
+			newServeCommand(a), newTenantCommand(a), newEnvironmentCommand(a), newTokenCommand(a), newLayerCommand(a), newDevCertCommand(a),
+			newWhoamiCommand(a), newVersionCommand(a),
 		},
 	}
 }
