@@ -136,6 +136,7 @@ func (p *process) newAPI() *httpapi.Server {
 			return httpapi.Limits{
 				Body: s.MaxBody, InFlight: s.MaxInFlight, BodyTime: s.BodyTimeout,
 				Document: int(s.MaxDocument), TrustedProxies: s.TrustedProxies,
+				RequestsPerMinute: s.RequestsPerMinute(), TenantWatchers: s.TenantWatchers, TenantConnections: s.TenantConnections,
 			}
 		},
 	})

@@ -61,6 +61,9 @@ var options = []option{
 	size("max-document", "1MiB", "largest document", func(s *Settings) *int64 { return &s.MaxDocument }).reloadable(),
 	count("max-in-flight", "1024", "requests worked on at once", func(s *Settings) *int { return &s.MaxInFlight }).reloadable(),
 	count("max-watchers", "10000", "watches open at once", func(s *Settings) *int { return &s.MaxWatchers }).reloadable(),
+	bound("rate-limit", "requests a minute of each tenant, or none (1000; none with dev)", func(s *Settings) *int { return &s.RateLimit }).reloadable(),
+	count("tenant-watchers", "1000", "watches of each tenant open at once", func(s *Settings) *int { return &s.TenantWatchers }).reloadable(),
+	bound("tenant-connections", "requests of each tenant worked on at once, or none (half of max-in-flight)", func(s *Settings) *int { return &s.TenantConnections }).reloadable(),
 	count("max-waiters", "1000", "reads waiting for a min_revision at once", func(s *Settings) *int { return &s.MaxWaiters }).reloadable(),
 	duration("body-timeout", "30s", "time for a request body to arrive", func(s *Settings) *time.Duration { return &s.BodyTimeout }).reloadable(),
 	duration("shutdown-timeout", "20s", "time for requests in flight to finish at the end", func(s *Settings) *time.Duration { return &s.ShutdownTimeout }).reloadable(),
@@ -143,6 +146,36 @@ func count(name, fallback, usage string, field func(*Settings) *int) option {
 			return nil
 		},
 	}
+}
+
+// NoLimit is what a bound is that was set to none.
+const NoLimit = -1
+
+// bound is a count that may be none, and whose default depends on other settings.
+func bound(name, usage string, field func(*Settings) *int) option {
+	o := count(name, "", usage, field)
+	whole := o.set
+	o.get = func(s *Settings) string {
+		switch n := *field(s); n {
+		case 0:
+			return ""
+		case NoLimit:
+			return "none"
+		default:
+			return strconv.Itoa(n)
+		}
+	}
+	o.set = func(s *Settings, text string) error {
+		if text == "none" {
+			*field(s) = NoLimit
+			return nil
+		}
+		if whole(s, text) != nil {
+			return errors.New("is neither a whole number from 1 up nor none; write one of them, or leave it out for the default")
+		}
+		return nil
+	}
+	return o
 }
 
 func duration(name, fallback, usage string, field func(*Settings) *time.Duration) option {

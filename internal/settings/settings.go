@@ -78,6 +78,14 @@ type Settings struct {
 	MaxInFlight int
 	// MaxWatchers bounds the watches open at once; 0: 10000.
 	MaxWatchers int
+	// RateLimit is how many requests a minute each tenant may make; 0: 1000, with
+	// Dev as many as it likes; NoLimit: as many as it likes.
+	RateLimit int
+	// TenantWatchers bounds the watches of each tenant that are open at once; 0: 1000.
+	TenantWatchers int
+	// TenantConnections bounds the requests of each tenant that are worked on at
+	// once; 0: half of MaxInFlight; NoLimit: all of them.
+	TenantConnections int
 	// MaxWaiters bounds the reads that wait for a min_revision; 0: 1000.
 	MaxWaiters int
 	// BodyTimeout is how long a request's body may take to arrive; 0: 30s.

@@ -51,7 +51,7 @@ func TestEveryZeroHasItsDefault(t *testing.T) {
 	want := Settings{
 		Data: ".llm-config", Listen: "127.0.0.1:8700", LogLevel: "info", LogFormat: "json",
 		ClientAuth: "none", MaxConnections: 20000,
-		MaxBody: 10 << 20, MaxDocument: 1 << 20, MaxInFlight: 1024, MaxWatchers: 10000, MaxWaiters: 1000,
+		MaxBody: 10 << 20, MaxDocument: 1 << 20, MaxInFlight: 1024, MaxWatchers: 10000, TenantWatchers: 1000, MaxWaiters: 1000,
 		BodyTimeout: 30 * time.Second, ShutdownTimeout: 20 * time.Second,
 	}
 	if diff := cmp.Diff(want, Settings{}.WithDefaults(), comparePrefixes); diff != "" {
@@ -277,6 +277,37 @@ func TestDerived(t *testing.T) {
 	}
 	if got := (Settings{AdminListen: ":1"}).AdminAddress(); got != "127.0.0.1:1" {
 		t.Errorf("the admin address is %q", got)
+	}
+}
+
+func TestRateLimitDependsOnDev(t *testing.T) {
+	for _, test := range []struct {
+		settings Settings
+		want     int
+	}{
+		{Settings{}, 1000},
+		{Settings{Dev: true}, NoLimit},
+		{Settings{RateLimit: 50}, 50},
+		{Settings{RateLimit: 50, Dev: true}, 50},
+		{Settings{RateLimit: NoLimit}, NoLimit},
+	} {
+		if got := test.settings.WithDefaults().RequestsPerMinute(); got != test.want {
+			t.Errorf("%+v: %d requests a minute, want %d", test.settings, got, test.want)
+		}
+	}
+}
+
+func TestBoundsMayBeNone(t *testing.T) {
+	s, err := Load(map[string]string{"rate-limit": "none", "tenant-connections": "7", "master-key-file": "k"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.RateLimit != NoLimit || s.TenantConnections != 7 {
+		t.Errorf("%+v", s)
+	}
+	for _, wrong := range []string{"0", "-1", "unlimited", "1.5"} {
+		_, err = Load(map[string]string{"rate-limit": wrong}, nil)
+		refuse(t, err, "flag --rate-limit", "from 1 up nor none")
 	}
 }
 

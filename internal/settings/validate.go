@@ -50,6 +50,19 @@ func (s Settings) AdminAddress() string {
 	return s.AdminListen
 }
 
+// RequestsPerMinute is how many requests each tenant may make in a minute, or NoLimit.
+func (s Settings) RequestsPerMinute() int {
+	switch {
+	case s.RateLimit != 0:
+		return s.RateLimit
+	case s.Dev:
+		return NoLimit
+	}
+	return defaultRateLimit
+}
+
+const defaultRateLimit = 1000
+
 // TLS says whether the API is served over TLS.
 func (s Settings) TLS() bool { return s.TLSCert != "" && s.TLSKey != "" }
 

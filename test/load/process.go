@@ -104,7 +104,8 @@ func (a *arena) serve(ctx context.Context, binary string) error {
 	}
 	data := filepath.Join(a.dir, "data")
 	a.server, err = start(ctx, "the server", address, filepath.Join(a.dir, "server.log"),
-		binary, "serve", "--dev", "--data", data, "--listen", address)
+		binary, "serve", "--dev", "--data", data, "--listen", address,
+		"--rate-limit", "none", "--tenant-connections", "none", "--tenant-watchers", "100000") // what is measured is the server, not its limits
 	if err != nil {
 		return err
 	}
