@@ -129,6 +129,7 @@ func TestFirstReleaseAfterwards(t *testing.T) {
 	for _, tenant := range []config.TenantID{alpha.ID, beta} {
 		change := putSecret("openai", 1, "value")
 		change.Secrets[0].Due = time.Unix(1, 0)
+		change.Secrets = append(change.Secrets, store.SecretWrite{Environment: 1, Path: config.MustPath("mistral"), Version: 1, Deleted: true})
 		for i, isolated := range []bool{true, false} {
 			e := config.Environment{ID: config.EnvironmentID(i + 1), Name: fmt.Sprint("e", i), Version: 1, IsolateSecrets: isolated}
 			change.Environments = append(change.Environments, store.EnvironmentWrite{Environment: e})
