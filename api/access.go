@@ -279,7 +279,7 @@ type GrantList struct {
 
 // RequestGrant asks for access to a tenant.
 type RequestGrant struct {
-	Role    string `json:"role,omitempty" enum:"viewer,operator,application,admin" doc:"Left out, viewer"`
+	Role    string `json:"role,omitempty" enum:"viewer,application,operator" doc:"Left out, viewer"`
 	Reason  string `json:"reason" doc:"1 to 512 characters, which the tenant sees"`
 	Seconds int64  `json:"seconds,omitempty" minimum:"60" maximum:"14400" doc:"Left out, an hour; at most four"`
 }

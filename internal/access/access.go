@@ -49,7 +49,7 @@ type Principal struct {
 	Expires     time.Time
 	Scope       *Scope              // what a token is narrowed to; nil for none
 	Claims      map[string][]string // what the issuer or the certificate says; values sorted
-	Ancestors   []string            // the actors that issued this token, and theirs, nearest first
+	Ancestors   []string            // the actors behind this token: who issued it and its predecessors, and theirs
 	Certificate *Certificate        // of the connection; nil when it has none
 
 	// Key is the same for two principals only if they are the same in all that a
@@ -80,6 +80,15 @@ func (p Principal) Actor() string {
 		return "anonymous"
 	}
 	return p.Method + ":" + p.ID
+}
+
+// Account is the principal's name in what is kept for it: the id of a token,
+// which is no Actor's, else its Actor.
+func (p Principal) Account() string {
+	if p.Method == MethodToken {
+		return p.ID
+	}
+	return p.Actor()
 }
 
 // Author names the principal in history, for people to read.

@@ -3,7 +3,9 @@ package access
 import (
 	"context"
 	"crypto/subtle"
+	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/maypok86/otter/v2"
@@ -37,7 +39,14 @@ type Authenticator struct {
 	cache  *otter.Cache[tokenID, *known]
 
 	mu      sync.Mutex
-	forgets uint64 // calls of Forget; a load that saw one happen is not kept
+	forgets uint64                                   // calls of Forget; a load that saw one happen is not kept
+	uses    map[config.TenantID]map[string]time.Time // id → when a token was used since the last Uses
+}
+
+// Connection is what is known of how a request came.
+type Connection struct {
+	Source      netip.Addr
+	Certificate *Certificate // of the client, verified; nil for none
 }
 
 // tokenID is a token's id; a string would keep the request's header, and with
@@ -51,7 +60,8 @@ type known struct {
 	hash      [32]byte
 	exists    bool
 	revoked   bool
-	read      time.Time // when the reading began
+	read      time.Time   // when the reading began
+	used      atomic.Bool // since then, and noted
 }
 
 // NewAuthenticator begins without knowing any token.
@@ -66,27 +76,75 @@ func NewAuthenticator(tokens Tokens, clock func() time.Time) *Authenticator {
 // Authenticate finds out who came with a bearer token. The error is of
 // KindTokenExpired or KindTokenRevoked for a token that once was good, of
 // KindUnavailable when tokens cannot be read, else of KindUnauthenticated: an
-// unknown id and a wrong secret take the same way to the same answer.
-func (a *Authenticator) Authenticate(ctx context.Context, bearer string) (Principal, error) {
+// unknown id, a wrong secret and a connection that the token is not bound to
+// get the same answer.
+func (a *Authenticator) Authenticate(ctx context.Context, bearer string, from Connection) (Principal, error) {
 	id, hash, ok := ParseToken(bearer)
 	if !ok {
-		return Principal{}, unauthenticated()
+		return Principal{}, Unauthenticated()
 	}
 	k, err := a.find(ctx, id)
 	if err != nil {
 		return Principal{}, err
 	}
 	if match := subtle.ConstantTimeCompare(hash[:], k.hash[:]) == 1; !match || !k.exists {
-		return Principal{}, unauthenticated()
+		return Principal{}, Unauthenticated()
 	}
-	return a.standing(k)
+	p, err := a.standing(k, from)
+	if err == nil && !k.used.Load() && !k.used.Swap(true) {
+		a.note(k.principal)
+	}
+	return p, err
+}
+
+// note keeps that a token was used.
+func (a *Authenticator) note(p Principal) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.uses == nil {
+		a.uses = map[config.TenantID]map[string]time.Time{}
+	}
+	if a.uses[p.Tenant] == nil {
+		a.uses[p.Tenant] = map[string]time.Time{}
+	}
+	a.uses[p.Tenant][p.ID] = a.clock()
+}
+
+// Uses answers, once, when tokens were last used.
+func (a *Authenticator) Uses() map[config.TenantID][]store.TokenUse {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	uses := make(map[config.TenantID][]store.TokenUse, len(a.uses))
+	for tenant, all := range a.uses {
+		for id, at := range all {
+			uses[tenant] = append(uses[tenant], store.TokenUse{ID: id, Time: at})
+		}
+	}
+	a.uses = nil
+	return uses
+}
+
+// Known answers who would come with a token, whether it still stands or not. An
+// id that there is no token of is of KindNotFound.
+func (a *Authenticator) Known(ctx context.Context, id string) (Principal, error) {
+	if len(id) != idChars {
+		return Principal{}, config.Errorf(config.KindNotFound, "there is no such token")
+	}
+	k, err := a.find(ctx, id)
+	if err == nil && !k.exists {
+		err = config.Errorf(config.KindNotFound, "there is no such token")
+	}
+	if err != nil {
+		return Principal{}, err
+	}
+	return k.principal, nil
 }
 
 // Recheck says whether a principal that was let in before still would be, for
 // answers that take long. Its errors are those of Authenticate.
-func (a *Authenticator) Recheck(ctx context.Context, p Principal) (Principal, error) {
+func (a *Authenticator) Recheck(ctx context.Context, p Principal, from Connection) (Principal, error) {
 	if p.Method != MethodToken || len(p.ID) != idChars {
-		return Principal{}, unauthenticated()
+		return Principal{}, Unauthenticated()
 	}
 	k, err := a.find(ctx, p.ID)
 	if err != nil {
@@ -95,7 +153,7 @@ func (a *Authenticator) Recheck(ctx context.Context, p Principal) (Principal, er
 	if !k.exists { // its tenant was deleted
 		return Principal{}, revoked()
 	}
-	return a.standing(k)
+	return a.standing(k, from)
 }
 
 // Forget makes the next request with a token read it anew: call it when this
@@ -108,15 +166,19 @@ func (a *Authenticator) Forget(id string) {
 	a.cache.Invalidate(keyOf(id))
 }
 
-func (a *Authenticator) standing(k *known) (Principal, error) {
+func (a *Authenticator) standing(k *known, from Connection) (Principal, error) {
 	switch {
+	case !k.grants.boundTo(from):
+		return Principal{}, Unauthenticated()
 	case k.revoked:
 		return Principal{}, revoked()
 	case !a.clock().Before(k.principal.Expires):
 		return Principal{}, config.Errorf(config.KindTokenExpired, "the token expired at %s", k.principal.Expires.UTC().Format(time.RFC3339)).
 			Hint("ask an admin for a new one: `llm-config token create`")
 	}
-	return k.principal, nil
+	p := k.principal
+	p.Certificate = from.Certificate
+	return p, nil
 }
 
 // find answers what is known of an id, and was read within the last second.
@@ -186,9 +248,11 @@ func keyOf(id string) (key tokenID) {
 	return key
 }
 
-func unauthenticated() error {
-	return config.Errorf(config.KindUnauthenticated, "the request carries no token that this server knows").
-		Hint("send `Authorization: Bearer llmc_…`, or set LLM_CONFIG_TOKEN")
+// Unauthenticated is the one answer to credentials that are no good, whatever
+// is wrong with them.
+func Unauthenticated() *config.Error {
+	return config.Errorf(config.KindUnauthenticated, "the request carries no credentials that this server knows").
+		Hint("send `Authorization: Bearer llmc_…`, set LLM_CONFIG_TOKEN, or run `llm-config login`")
 }
 
 func revoked() error {

@@ -1,10 +1,12 @@
 package access
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/llm-devops/llm-config-manager/internal/config"
 	"github.com/llm-devops/llm-config-manager/internal/store"
@@ -19,7 +21,7 @@ type Grants struct {
 	Actions      []Action        `json:"actions,omitempty"`
 	Addresses    []netip.Prefix  `json:"addresses,omitempty"`   // whence it may be used; empty: from anywhere
 	Certificate  string          `json:"certificate,omitempty"` // hex SHA-256 of the client certificate it may be used with, or a spiffe:// or dns: name; "" for any or none
-	Ancestors    []string        `json:"ancestors,omitempty"`   // the actors that issued it, and theirs, nearest first
+	Ancestors    []string        `json:"ancestors,omitempty"`   // see Principal.Ancestors
 }
 
 // Encode is the text of the grants as a token's row holds it; nil for the zero Grants.
@@ -45,12 +47,92 @@ func ParseGrants(text []byte) (g Grants, err error) {
 	return g, nil
 }
 
+// Bounds of what a token is narrowed and bound to.
+const (
+	maxGranted      = 64
+	maxGrantedBytes = 8 << 10
+)
+
+// Check refuses grants that are not well formed; the error is of KindBadRequest.
+func (g Grants) Check() error {
+	for _, list := range []struct {
+		name string
+		n    int
+	}{{"roles", len(g.Roles)}, {"environments", len(g.Environments)}, {"paths", len(g.Paths)}, {"actions", len(g.Actions)}, {"addresses", len(g.Addresses)}} {
+		if list.n > maxGranted {
+			return config.Errorf(config.KindBadRequest, "a token has at most %d %s", maxGranted, list.name).At("/"+list.name).Over(maxGranted, int64(list.n))
+		}
+	}
+	for _, name := range g.Environments {
+		if err := config.CheckName(name); err != nil {
+			return err
+		}
+	}
+	for _, prefix := range g.Paths {
+		if prefix.String() == "" {
+			return config.Errorf(config.KindBadRequest, "a token is narrowed to paths by prefixes that are not empty").At("/paths").Hint("leave paths out for all")
+		}
+	}
+	for _, action := range g.Actions {
+		if _, known := InfoOf(action); !known {
+			return config.Errorf(config.KindBadRequest, "there is no action %q", action).At("/actions").Hint("actions are named like config.read")
+		}
+	}
+	if err := checkCertificateName(g.Certificate); err != nil {
+		return err
+	}
+	if n := len(g.Encode()); n > maxGrantedBytes {
+		return config.Errorf(config.KindBadRequest, "what the token is given takes too much room").Over(maxGrantedBytes, int64(n))
+	}
+	return nil
+}
+
+func checkCertificateName(name string) error {
+	fingerprint, err := hex.DecodeString(name)
+	switch {
+	case name == "", err == nil && len(fingerprint) == 32 && name == strings.ToLower(name),
+		strings.HasPrefix(name, "spiffe://") && len(name) > len("spiffe://"),
+		strings.HasPrefix(name, "dns:") && len(name) > len("dns:") && name == strings.ToLower(name):
+		return nil
+	}
+	return config.Errorf(config.KindBadRequest, "a certificate is named by the hex SHA-256 of its DER form, spiffe://domain/path or dns:name").At("/certificate")
+}
+
 // Scope is what the grants narrow a token to; nil when they do not.
 func (g Grants) Scope() *Scope {
 	if len(g.Environments) == 0 && len(g.Paths) == 0 && len(g.Actions) == 0 {
 		return nil
 	}
 	return &Scope{Environments: g.Environments, Paths: g.Paths, Actions: g.Actions}
+}
+
+// boundTo says whether a token may be used over a connection.
+func (g Grants) boundTo(from Connection) bool {
+	return g.boundToSource(from.Source) && (g.Certificate == "" || from.Certificate.is(g.Certificate))
+}
+
+func (g Grants) boundToSource(source netip.Addr) bool {
+	source = source.Unmap().WithZone("")
+	for _, prefix := range g.Addresses {
+		if prefix.Contains(source) {
+			return true
+		}
+	}
+	return len(g.Addresses) == 0
+}
+
+// is says whether the certificate is the one of a hex fingerprint, or has a
+// spiffe:// or dns: name.
+func (c *Certificate) is(name string) bool {
+	switch {
+	case c == nil:
+		return false
+	case strings.HasPrefix(name, "spiffe://"):
+		return c.SPIFFE == name
+	case strings.HasPrefix(name, "dns:"):
+		return slices.Contains(c.DNS, strings.TrimPrefix(name, "dns:"))
+	}
+	return hex.EncodeToString(c.Fingerprint[:]) == name
 }
 
 // tokenPrincipal is who comes with a token.

@@ -165,10 +165,8 @@ func token(tenant string) func(service.TokenInfo) api.Token {
 	return func(t service.TokenInfo) api.Token {
 		out := api.Token{
 			ID: t.ID, Name: t.Name, Tenant: tenant, TenantAdmin: t.TenantAdmin, ServerAdmin: t.ServerAdmin,
-			Author: t.Author, Created: t.Created.UTC(), Expires: t.Expires.UTC(),
-		}
-		if !t.Revoked.IsZero() {
-			out.Revoked = new(t.Revoked.UTC())
+			TokenRights: tokenRights(t.Roles(), t.Grants),
+			Author:      t.Author, Created: t.Created.UTC(), Expires: t.Expires.UTC(), Revoked: maybe(t.Revoked), LastUsed: maybe(t.LastUsed),
 		}
 		return out
 	}
@@ -180,8 +178,4 @@ func issuedToken(t service.IssuedToken, tenant string) api.IssuedToken {
 
 func deleted(d service.Deleted) api.Deleted {
 	return api.Deleted{Committed: committed(d.Outcome), Name: d.Name}
-}
-
-func tokenRequest(in api.NewToken) service.TokenRequest {
-	return service.TokenRequest{Name: in.Name, TTL: seconds(in.TTLSeconds)}
 }

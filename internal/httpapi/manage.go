@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"runtime"
+	"slices"
 
 	"github.com/llm-devops/llm-config-manager/api"
 	"github.com/llm-devops/llm-config-manager/internal/access"
@@ -73,7 +74,10 @@ type createTenantIn struct {
 func (s *Server) createTenant(ctx context.Context, in *createTenantIn) (*written[api.FoundedTenant], error) {
 	var first service.TokenRequest
 	if in.Body.Token != nil {
-		first = tokenRequest(*in.Body.Token)
+		var err error
+		if first, err = tokenRequest(*in.Body.Token); err != nil {
+			return nil, err
+		}
 	}
 	f, err := s.service.CreateTenant(ctx, callerOf(ctx), in.Body.Name, first)
 	if err != nil {
@@ -114,7 +118,11 @@ type createTokenIn struct {
 }
 
 func (s *Server) createToken(ctx context.Context, in *createTokenIn) (*written[api.IssuedToken], error) {
-	t, err := s.service.CreateToken(ctx, callerOf(ctx), in.Tenant, tokenRequest(in.Body))
+	request, err := tokenRequest(in.Body)
+	if err != nil {
+		return nil, err
+	}
+	t, err := s.service.CreateToken(ctx, callerOf(ctx), in.Tenant, request)
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +163,11 @@ type createServerTokenIn struct {
 }
 
 func (s *Server) createServerToken(ctx context.Context, in *createServerTokenIn) (*written[api.IssuedToken], error) {
-	t, err := s.service.CreateServerToken(ctx, callerOf(ctx), tokenRequest(in.Body))
+	request, err := tokenRequest(in.Body)
+	if err != nil {
+		return nil, err
+	}
+	t, err := s.service.CreateServerToken(ctx, callerOf(ctx), request)
 	if err != nil {
 		return nil, err
 	}
@@ -171,10 +183,14 @@ func (s *Server) identity(ctx context.Context, _ *struct{}) (*body[api.Identity]
 	if err != nil {
 		return nil, err
 	}
-	return answerOf(api.Identity{
-		ID: i.ID, Name: i.Name, Method: i.Method, Tenant: i.Tenant,
+	out := api.Identity{
+		ID: i.ID, Name: i.Name, Method: i.Method, Tenant: i.Tenant, Roles: slices.Concat([]string{}, i.Roles),
 		TenantAdmin: i.HasRole(access.RoleAdmin), ServerAdmin: i.ServerAdmin, Expires: i.Expires.UTC(),
-	}), nil
+	}
+	if i.Method == access.MethodToken {
+		out.TokenRights = new(tokenRights(i.Roles, i.Grants))
+	}
+	return answerOf(out), nil
 }
 
 func (s *Server) buildVersion(context.Context, *struct{}) (*body[api.Version], error) {

@@ -179,14 +179,21 @@ func checkPath(r *http.Request) error {
 }
 
 func (s *Server) authenticate(r *http.Request, state *requestState) error {
-	state.caller = service.Caller{RequestID: state.requestID, Source: state.source.String(), UserAgent: bounded(r.UserAgent(), 256)}
-	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		token = ""
-	}
-	p, err := s.service.Authenticate(r.Context(), token, state.caller, state.source)
-	state.caller.Principal = p
+	state.caller = service.Caller{RequestID: state.requestID, Source: state.source, UserAgent: bounded(r.UserAgent(), 256)}
+	known, err := s.service.Authenticate(r.Context(), credentials(r), state.caller)
+	state.caller = known
 	return err
+}
+
+// credentials are what a request comes with.
+func credentials(r *http.Request) (c service.Credentials) {
+	if scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
+		c.Bearer = token
+	}
+	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 && len(r.TLS.VerifiedChains[0]) > 0 {
+		c.Leaf = r.TLS.VerifiedChains[0][0]
+	}
+	return c
 }
 
 // bounded is the text, or as much of its beginning as fits into n bytes.

@@ -42,6 +42,8 @@ const (
 	SecretValue Kind = 5 // the value of a secret's version, see SealSecret
 	Secret      Kind = 6 // the record of a secret
 	Ack         Kind = 7 // what a client says it runs
+	Rule        Kind = 8 // a version of what governs a tenant
+	Decision    Kind = 9 // a sample of what was decided
 )
 
 var kindNames = map[Kind]string{
@@ -52,6 +54,8 @@ var kindNames = map[Kind]string{
 	SecretValue: "secret value",
 	Secret:      "secret",
 	Ack:         "acknowledgement",
+	Rule:        "rule",
+	Decision:    "past decision",
 }
 
 func (k Kind) String() string {

@@ -59,7 +59,7 @@ func (s *Service) Ack(ctx context.Context, who Caller, tenant, environment strin
 		return time.Time{}, err
 	}
 	now := s.clock().UTC()
-	ack := store.Ack{Environment: env.ID, Principal: who.Principal.ID, Client: r.Client, Time: now, Expires: now.Add(ackTime)}
+	ack := store.Ack{Environment: env.ID, Principal: who.Principal.Account(), Client: r.Client, Time: now, Expires: now.Add(ackTime)}
 	if ack.Sealed, err = s.keyring.Seal(ctx, ackPlace(state.tenant.ID, ack), r.body(from)); err != nil {
 		return time.Time{}, err
 	}
@@ -116,7 +116,7 @@ func (s *Service) ackedSuppliers(ctx context.Context, who Caller, state *tenantS
 	for _, path := range slices.SortedFunc(maps.Keys(secrets), config.Path.Compare) {
 		given := false
 		for _, id := range tree.Chain(environment) {
-			served := store.Served{Principal: who.Principal.ID, Environment: id, Path: path, Version: secrets[path]}
+			served := store.Served{Principal: who.Principal.Account(), Environment: id, Path: path, Version: secrets[path]}
 			if given, err = s.wasServed(ctx, state.tenant.ID, served); given || err != nil {
 				from[path] = id
 				break
@@ -276,7 +276,7 @@ func (s *Service) Acks(ctx context.Context, who Caller, tenant, environment stri
 					return Clients{}, err
 				}
 				head := heads.supplied(tree.Tree, env.ID)
-				allowed = head != nil && s.mayList(who, state, tree.Tree, env.ID, head)
+				allowed = head != nil && s.mayList(ctx, who, state, tree.Tree, env.ID, head)
 				may[path] = allowed
 			}
 			if !allowed {
@@ -301,9 +301,7 @@ func (s *Service) SecretAdoption(ctx context.Context, who Caller, tenant, enviro
 	// Who uses it in other environments is for those who may list it there; that
 	// somebody waits there is for everybody who is about to revoke it.
 	adoption.Clients = slices.DeleteFunc(adoption.Clients, func(c Adopter) bool {
-		resource := secretResource(c.Environment, path)
-		resource.Tenant = state.tenant.ID
-		return !s.policy.Decide(who.Principal, access.SecretList, resource).Allowed
+		return !s.may(ctx, who, access.SecretList, state, secretResource(c.Environment, path))
 	})
 	return adoption, err
 }

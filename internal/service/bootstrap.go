@@ -32,7 +32,7 @@ func (s *Service) DevelopmentToken(ctx context.Context, existing string) (string
 	if err != nil {
 		return "", err
 	}
-	if p, err := s.tokens.Authenticate(ctx, existing); err == nil && p.Tenant == tenant.ID && p.HasRole(access.RoleAdmin) && p.ServerAdmin {
+	if p, err := s.tokens.Authenticate(ctx, existing, access.Connection{}); err == nil && p.Tenant == tenant.ID && p.HasRole(access.RoleAdmin) && p.ServerAdmin {
 		return existing, nil
 	}
 	state, err := s.tenants.named(ctx, DevelopmentTenant)

@@ -40,7 +40,7 @@ type BundleError struct {
 
 // Bundle answers all that an environment says, as one consistent set.
 func (s *Service) Bundle(ctx context.Context, who Caller, tenant, environment string, prefix config.Prefix, o ReadOptions) (Bundle, error) {
-	state, err := s.guardRead(ctx, who, tenant, access.Resource{Environment: environment})
+	state, err := s.guardReadAny(ctx, who, tenant, access.Resource{Environment: environment, Prefix: prefix})
 	if err != nil {
 		return Bundle{}, err
 	}
@@ -60,7 +60,9 @@ func (s *Service) Bundle(ctx context.Context, who Caller, tenant, environment st
 	}
 	var paths []config.Path
 	err = n.scanAll(ctx, n.tree.Chain(env.ID), prefix, maxBundleDocuments, func(path config.Path) error {
-		paths = append(paths, path)
+		if s.may(ctx, who, access.ConfigRead, state, access.Resource{Environment: environment, Path: path}) {
+			paths = append(paths, path)
+		}
 		return nil
 	})
 	if err != nil {
@@ -107,19 +109,15 @@ func (b *Bundle) fill(ctx context.Context, s *Service, who Caller, state *tenant
 	return nil
 }
 
-// bundled is one document of a bundle, if the caller may read it and all that
-// it takes values from.
+// bundled is one document of a bundle, if the caller may read all that it takes
+// values from.
 func (s *Service) bundled(ctx context.Context, who Caller, state *tenantState, v *view, at place) (BundleDocument, error) {
-	environment := v.tree.Name(at.environment)
-	if _, err := s.guard(ctx, who, access.ConfigRead, state.tenant.Name, access.Resource{Environment: environment, Path: at.path}); err != nil {
-		return BundleDocument{}, err
-	}
 	effective, err := v.effective(at)
 	if err != nil {
 		return BundleDocument{}, err
 	}
-	if err := s.guardTargets(ctx, who, state, environment, effective.Targets); err != nil {
-		return BundleDocument{}, err
+	if pointer, ok := s.mayFollow(ctx, who, state, v.tree.Name(at.environment), effective.Targets); !ok {
+		return BundleDocument{}, unfollowed(pointer)
 	}
 	return BundleDocument{Path: at.path, Digest: effective.Document.Digest(), Document: effective.Document}, nil
 }

@@ -88,14 +88,59 @@ func (s *Service) Change(ctx context.Context, who Caller, tenant string, in Chan
 
 // guardEdits asks for the right to write each environment and path.
 func (s *Service) guardEdits(ctx context.Context, who Caller, tenant string, edits []Edit) (*tenantState, error) {
-	state, err := s.guard(ctx, who, access.ConfigWrite, tenant, access.Resource{})
+	state, err := s.guardAny(ctx, who, access.ConfigWrite, tenant, access.Resource{})
 	for _, e := range edits {
 		if err != nil {
 			return nil, err
 		}
-		state, err = s.guard(ctx, who, access.ConfigWrite, tenant, access.Resource{Environment: e.Environment, Path: e.Path})
+		err = s.guardWrite(ctx, who, state, access.Resource{Environment: e.Environment, Path: e.Path})
 	}
 	return state, err
+}
+
+// guardWrite asks for the right to write a layer. Where labels have a part in it
+// and there is no document yet, those that it is written with decide.
+func (s *Service) guardWrite(ctx context.Context, who Caller, state *tenantState, r access.Resource) error {
+	decision := s.decide(ctx, who, access.ConfigWrite, state, r)
+	if !decision.Allowed && decision.Labelled {
+		if _, err := s.config(ctx, state, r.Environment, r.Path, config.At{}); config.KindOf(err) == config.KindNotFound {
+			return nil // guardPlan asks again
+		}
+	}
+	return s.answer(ctx, who, access.ConfigWrite, state, r, decision)
+}
+
+// guardPlan asks for the right to write each layer that a plan changes, with the
+// labels that the document would have then: nobody labels himself into what is
+// not his, nor what is his into what is another's.
+func (s *Service) guardPlan(ctx context.Context, who Caller, state *tenantState, p *plan) error {
+	for _, e := range p.edits {
+		r := access.Resource{Environment: p.tree.Name(e.at.environment), Path: e.at.path}
+		if err := s.guardWrite(ctx, who, state, r); err != nil {
+			return err
+		}
+		after, changed := p.after(e.at)
+		if !changed || !after.Exists() || !state.rules.Load().labelled {
+			continue
+		}
+		rules := state.rules.Load()
+		request := s.question(ctx, who, access.ConfigWrite, state, r, rules)
+		request.Labels = func() (map[string]string, error) { return documentLabels(after), nil }
+		if err := s.answer(ctx, who, access.ConfigWrite, state, r, rules.set.Decide(&request)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// after is the effective document that a plan makes at a place, if it changes it.
+func (p *plan) after(at place) (config.Document, bool) {
+	for _, f := range p.effects {
+		if f.at == at {
+			return f.after.Document, true
+		}
+	}
+	return config.Document{}, false
 }
 
 // wish is what a verb wants of a snapshot.
@@ -132,6 +177,7 @@ func (s *Service) change(ctx context.Context, who Caller, state *tenantState, w 
 			if err != nil {
 				return nil, err
 			}
+			s.useOf(state, &proposal.write, p.layersUse(proposal.write.Layers))
 			return proposal, s.keep(ctx, who, state.tenant.ID, &proposal.write, answered(result))
 		})
 		result.Outcome = outcome
@@ -158,7 +204,8 @@ func (s *Service) dryRun(ctx context.Context, who Caller, state *tenantState, w 
 	}
 	result.Outcome = Outcome{Status: Unchanged, Revision: n.at}
 	if len(p.edits) > 0 {
-		result.Status, result.Effective = Planned, p.diffs()
+		result.Status = Planned
+		s.showDiffs(ctx, who, state, p, &result)
 	}
 	return result, nil
 }
@@ -171,6 +218,9 @@ func (s *Service) wished(ctx context.Context, who Caller, state *tenantState, n 
 	}
 	p, err := n.plan(ctx, wish.drafts)
 	if err != nil {
+		return nil, s.discreet(ctx, who, state, wish.drafts, n.tree, err)
+	}
+	if err := s.guardPlan(ctx, who, state, p); err != nil {
 		return nil, err
 	}
 	if err := s.guardSecretReferences(ctx, who, state, p); err != nil {
@@ -180,7 +230,12 @@ func (s *Service) wished(ctx context.Context, who Caller, state *tenantState, n 
 	if err != nil {
 		return nil, err
 	}
-	*result = ChangeResult{Message: w.message, Edits: p.results(), Lost: wish.lost, Notes: slices.Concat(wish.notes, missing)}
+	*result = ChangeResult{Message: w.message, Edits: p.results(), Notes: slices.Concat(wish.notes, missing)}
+	for _, l := range wish.lost {
+		if s.may(ctx, who, access.ConfigRead, state, access.Resource{Environment: l.environment, Path: l.Path}) {
+			result.Lost = append(result.Lost, l)
+		}
+	}
 	return p, nil
 }
 
@@ -208,7 +263,7 @@ func (s *Service) missingSecrets(ctx context.Context, who Caller, state *tenantS
 			}
 			var without []string
 			for _, heir := range p.tree.Heirs(e.at.environment) {
-				if heads.supplied(p.tree, heir) == nil && s.mayListAlong(who, state, p.tree, heir, path) {
+				if heads.supplied(p.tree, heir) == nil && s.mayListAlong(ctx, who, state, p.tree, heir, path) {
 					without = append(without, p.tree.Name(heir))
 				}
 			}
@@ -222,11 +277,9 @@ func (s *Service) missingSecrets(ctx context.Context, who Caller, state *tenantS
 
 // mayListAlong says whether a caller may list a secret wherever an environment
 // could have it from.
-func (s *Service) mayListAlong(who Caller, state *tenantState, tree *config.Tree, environment config.EnvironmentID, path config.Path) bool {
+func (s *Service) mayListAlong(ctx context.Context, who Caller, state *tenantState, tree *config.Tree, environment config.EnvironmentID, path config.Path) bool {
 	for _, id := range secretChain(tree, environment, false) {
-		resource := secretResource(tree.Name(id), path)
-		resource.Tenant = state.tenant.ID
-		if !s.policy.Decide(who.Principal, access.SecretList, resource).Allowed {
+		if !s.may(ctx, who, access.SecretList, state, secretResource(tree.Name(id), path)) {
 			return false
 		}
 	}
@@ -382,12 +435,55 @@ func (p *plan) results() []EditResult {
 	return results
 }
 
-func (p *plan) diffs() []DocumentDiff {
-	diffs := make([]DocumentDiff, 0, len(p.effects))
+// showDiffs answers how effective documents would change, as far as the caller
+// may read them with all that they lead to, before and after.
+func (s *Service) showDiffs(ctx context.Context, who Caller, state *tenantState, p *plan, result *ChangeResult) {
+	hidden := false
 	for _, f := range p.effects {
-		diffs = append(diffs, documentDiff(p.tree.Name(f.at.environment), f.at.path, f.before, f.after.Document))
+		environment := p.tree.Name(f.at.environment)
+		ok := s.may(ctx, who, access.ConfigRead, state, access.Resource{Environment: environment, Path: f.at.path})
+		for _, targets := range [][]config.Target{f.led, f.after.Targets} {
+			if ok {
+				_, ok = s.mayFollow(ctx, who, state, environment, targets)
+			}
+		}
+		if !ok {
+			hidden = true
+			continue
+		}
+		result.Effective = append(result.Effective, documentDiff(environment, f.at.path, f.before, f.after.Document))
 	}
-	return diffs
+	if hidden {
+		result.Notes = append(result.Notes, "documents that you may not read would change as well")
+	}
+}
+
+// discreet takes out of a refusal the documents that the caller may neither read
+// nor named himself.
+func (s *Service) discreet(ctx context.Context, who Caller, state *tenantState, drafts []draft, tree *config.Tree, err error) error {
+	e, ok := err.(*config.Error) //nolint:errorlint // a wrapped error is not of the request
+	if !ok || len(e.Details) == 0 {
+		return err
+	}
+	named := map[[2]string]bool{}
+	for _, d := range drafts {
+		named[[2]string{tree.Name(d.at.environment), d.at.path.String()}] = true
+	}
+	first := e.Details[0]
+	seen := slices.DeleteFunc(slices.Clone(e.Details), func(p config.Problem) bool {
+		path, err := config.ParsePath(p.Path)
+		return err != nil || !named[[2]string{p.Environment, p.Path}] &&
+			!s.may(ctx, who, access.ConfigRead, state, access.Resource{Environment: p.Environment, Path: path})
+	})
+	if len(seen) == len(e.Details) {
+		return err
+	}
+	told := *e
+	told.Details = seen
+	if len(seen) == 0 || seen[0] != first {
+		told.Message, told.Pointer = "documents that you may not read would not stand with this change", ""
+	}
+	return &told
 }
 
 func documentDiff(environment string, path config.Path, before, after config.Document) DocumentDiff {

@@ -95,6 +95,7 @@ func (s *Service) proposeDestroy(ctx context.Context, who Caller, n *snapshot, a
 	if err != nil {
 		return nil, err
 	}
+	p.body.About = &subjectPlace{at.environment, at.path.String()}
 	p.write.Destroy = []store.LayerDestroy{{Environment: at.environment, Path: at.path, Version: row.Version, Sealed: sealed}}
 	p.write.Expect.Paths = []config.Path{at.path}
 	p.event.Erase = true

@@ -176,16 +176,31 @@ func (n *snapshot) document(ctx context.Context, at place) (*Document, error) {
 // guardTargets asks for the right to read what a document took values from.
 func (s *Service) guardTargets(ctx context.Context, who Caller, state *tenantState, environment string, targets []config.Target) error {
 	for _, t := range targets {
-		_, err := s.guard(ctx, who, access.ConfigRead, state.tenant.Name, access.Resource{Environment: environment, Path: t.Path})
+		err := s.guardIn(ctx, who, access.ConfigRead, state, access.Resource{Environment: environment, Path: t.Path})
 		if config.KindOf(err) == config.KindForbidden {
-			return config.Errorf(config.KindForbidden, "the document holds a reference that you may not follow").At(t.Pointer).
-				Hint("ask an administrator of the tenant")
+			return unfollowed(t.Pointer)
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// mayFollow says whether the caller may read what a document took values from,
+// and puts nothing on record; pointer is the first place at which he may not.
+func (s *Service) mayFollow(ctx context.Context, who Caller, state *tenantState, environment string, targets []config.Target) (pointer string, ok bool) {
+	for _, t := range targets {
+		if !s.may(ctx, who, access.ConfigRead, state, access.Resource{Environment: environment, Path: t.Path}) {
+			return t.Pointer, false
+		}
+	}
+	return "", true
+}
+
+func unfollowed(pointer string) error {
+	return config.Errorf(config.KindForbidden, "the document holds a reference that you may not follow").At(pointer).
+		Hint("ask an administrator of the tenant")
 }
 
 func (t *treeAt) key(tenant config.TenantID, environment config.EnvironmentID, path config.Path) cache.Key {

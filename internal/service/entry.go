@@ -19,6 +19,12 @@ type entryBody struct {
 	Effects []entryEffect          `json:"effects,omitempty"`
 	Secrets []entrySecret          `json:"secrets,omitempty"` // what is in use of a secret now, by the environments that it counts in
 	Reset   []config.EnvironmentID `json:"reset,omitempty"`   // environments whose documents may all have changed
+	About   *subjectPlace          `json:"about,omitempty"`   // the layer or secret that it is of, when it has no edits
+}
+
+type subjectPlace struct {
+	Environment config.EnvironmentID `json:"e"`
+	Path        string               `json:"p"`
 }
 
 type entrySecret struct {
@@ -72,7 +78,7 @@ func (s *Service) event(ctx context.Context, tenant config.TenantID, e store.Ent
 		return nil, err
 	}
 	event := &watch.Event{
-		Revision: e.Revision, Time: e.Time, Reset: body.Reset, Access: e.Kind == store.EntryToken,
+		Revision: e.Revision, Time: e.Time, Reset: body.Reset, Access: e.Kind == store.EntryToken || e.Kind == store.EntryRule,
 		Changes: make([]watch.Change, 0, len(body.Effects)),
 	}
 	for _, effect := range body.Effects {

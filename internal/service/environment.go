@@ -37,14 +37,16 @@ func infoOf(tree *config.Tree, e config.Environment) EnvironmentInfo {
 
 // Environments answers a tenant's environments and the revision they hold for.
 func (s *Service) Environments(ctx context.Context, who Caller, tenant string) ([]EnvironmentInfo, config.Revision, error) {
-	state, err := s.guard(ctx, who, access.EnvironmentRead, tenant, access.Resource{})
+	state, err := s.guardAny(ctx, who, access.EnvironmentRead, tenant, access.Resource{})
 	if err != nil {
 		return nil, 0, err
 	}
 	revision, tree := state.feed.Revision(), state.tree.Load()
 	infos := make([]EnvironmentInfo, 0, len(tree.All()))
 	for _, e := range tree.All() {
-		infos = append(infos, infoOf(tree.Tree, e))
+		if s.may(ctx, who, access.EnvironmentRead, state, access.Resource{Environment: e.Name}) {
+			infos = append(infos, infoOf(tree.Tree, e))
+		}
 	}
 	return infos, revision, nil
 }
@@ -309,7 +311,7 @@ func (s *Service) mayRefer(ctx context.Context, who Caller, state *tenantState) 
 			return nil
 		}
 		known[asked{environment, path}] = true
-		_, err := s.guard(ctx, who, access.SecretRefer, state.tenant.Name, secretResource(environment, path))
+		err := s.guardIn(ctx, who, access.SecretRefer, state, secretResource(environment, path))
 		return err
 	}
 }

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"slices"
 
 	"github.com/llm-devops/llm-config-manager/internal/access"
 	"github.com/llm-devops/llm-config-manager/internal/canon"
@@ -49,7 +50,24 @@ func (s *Service) Explain(ctx context.Context, who Caller, tenant, environment s
 		return Explanation{}, err
 	}
 	e.resolved(doc.Document)
+	e.forget(func(layer int) bool {
+		environment := e.Layers[layer].Environment
+		return environment != e.Environment && !s.may(ctx, who, access.ConfigRead, state, access.Resource{Environment: environment, Path: path})
+	})
 	return e, nil
+}
+
+// forget leaves out what layers say that is not to be seen in the document.
+func (e *Explanation) forget(hidden func(layer int) bool) {
+	keep := func(all []config.Said) []config.Said {
+		return slices.DeleteFunc(all, func(said config.Said) bool { return hidden(said.Layer) })
+	}
+	for i := range e.Leaves {
+		e.Leaves[i].Shadows = keep(e.Leaves[i].Shadows)
+	}
+	for i := range e.Removals {
+		e.Removals[i].Removes = keep(e.Removals[i].Removes)
+	}
 }
 
 // layers explains the merge of the layers, with who made each.

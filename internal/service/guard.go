@@ -18,37 +18,102 @@ func (s *Service) guard(ctx context.Context, who Caller, action access.Action, t
 	if err != nil {
 		return nil, s.guardAbsent(ctx, who, action, tenant, err)
 	}
+	return state, s.guardIn(ctx, who, action, state, r)
+}
+
+// guardIn is guard for a tenant that was found.
+func (s *Service) guardIn(ctx context.Context, who Caller, action access.Action, state *tenantState, r access.Resource) error {
+	return s.answer(ctx, who, action, state, r, s.decide(ctx, who, action, state, r))
+}
+
+// guardAny is the first call of verbs on collections, whose items are decided on
+// one by one: it is enough that the caller may have any of them.
+func (s *Service) guardAny(ctx context.Context, who Caller, action access.Action, tenant string, r access.Resource) (*tenantState, error) {
+	state, err := s.tenants.named(ctx, tenant)
+	if err != nil {
+		return nil, s.guardAbsent(ctx, who, action, tenant, err)
+	}
+	decision := s.decide(ctx, who, action, state, r)
+	if !decision.Allowed && !decision.Foreign && decision.Err == nil {
+		rules := state.rules.Load()
+		request := s.question(ctx, who, action, state, r, rules)
+		decision.Allowed = rules.set.Anywhere(&request)
+	}
+	return state, s.answer(ctx, who, action, state, r, decision)
+}
+
+// answer puts on record what has to be, and answers a decision as an error.
+func (s *Service) answer(ctx context.Context, who Caller, action access.Action, state *tenantState, r access.Resource, decision access.Decision) error {
 	r.Tenant = state.tenant.ID
-	decision := s.policy.Decide(who.Principal, action, r)
-	if decision.Allowed {
-		return state, nil
+	switch {
+	case decision.Err != nil:
+		return unavailable(decision.Err, "what the decision depends on could not be read")
+	case decision.Allowed:
+		return s.recordGrantUse(ctx, who, action, state, r)
 	}
 	chain := state.tenant.ID
 	if decision.Foreign {
 		chain = config.TenantID{}
 	}
 	if err := s.recordDenial(ctx, who, action, chain, r, decision); err != nil {
-		return nil, err
+		return err
 	}
 	if decision.Foreign {
-		return nil, noTenant(tenant)
+		return noTenant(state.tenant.Name)
 	}
-	return nil, forbidden(action)
+	return forbidden(action)
 }
 
-// guardRead is the first call of every verb that reads documents. What it
+// decide asks the policies, and puts nothing on record: for what is left out
+// where the caller may not know of it.
+func (s *Service) decide(ctx context.Context, who Caller, action access.Action, state *tenantState, r access.Resource) access.Decision {
+	rules := state.rules.Load()
+	request := s.question(ctx, who, action, state, r, rules)
+	return s.decisions.Decide(rules.set, &request, func(d access.Decision) { s.samples.add(&request, d) })
+}
+
+// may says whether the policies let a caller take an action.
+func (s *Service) may(ctx context.Context, who Caller, action access.Action, state *tenantState, r access.Resource) bool {
+	return s.decide(ctx, who, action, state, r).Allowed
+}
+
+// question is what the policies are asked.
+func (s *Service) question(ctx context.Context, who Caller, action access.Action, state *tenantState, r access.Resource, rules *rules) access.Request {
+	r.Tenant, r.TenantName = state.tenant.ID, state.tenant.Name
+	request := access.Request{Principal: who.Principal, Action: action, Resource: r, Time: s.clock(), Source: who.Source}
+	if who.Principal.ServerAdmin && len(rules.grants) > 0 {
+		request.Principal, _ = rules.granted(who.Principal, state.tenant.ID, request.Time)
+	}
+	if rules.labelled {
+		request.Labels = func() (map[string]string, error) { return s.labelsOf(ctx, state, r) }
+	}
+	return request
+}
+
+// guardRead is the first call of every verb that reads one document. What it
 // permits is counted, by the environments that there are.
 func (s *Service) guardRead(ctx context.Context, who Caller, tenant string, r access.Resource) (*tenantState, error) {
 	state, err := s.guard(ctx, who, access.ConfigRead, tenant, r)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		s.countRead(who, state, r.Environment)
 	}
-	environment := r.Environment
+	return state, err
+}
+
+// guardReadAny is the first call of every verb that reads a collection of them.
+func (s *Service) guardReadAny(ctx context.Context, who Caller, tenant string, r access.Resource) (*tenantState, error) {
+	state, err := s.guardAny(ctx, who, access.ConfigRead, tenant, r)
+	if err == nil {
+		s.countRead(who, state, r.Environment)
+	}
+	return state, err
+}
+
+func (s *Service) countRead(who Caller, state *tenantState, environment string) {
 	if _, err := state.tree.Load().Named(environment); err != nil {
 		environment = ""
 	}
 	s.reads.count(who.Principal, state.tenant.ID, environment)
-	return state, nil
 }
 
 // guardAbsent answers for a tenant that was not found.
@@ -68,7 +133,8 @@ func (s *Service) guardAbsent(ctx context.Context, who Caller, action access.Act
 
 // guardServer is the first call of every verb on the server itself.
 func (s *Service) guardServer(ctx context.Context, who Caller, action access.Action, r access.Resource) error {
-	decision := s.policy.Decide(who.Principal, action, r)
+	request := access.Request{Principal: who.Principal, Action: action, Resource: r, Time: s.clock(), Source: who.Source}
+	decision := s.decisions.Decide(s.builtin, &request, nil)
 	if decision.Allowed {
 		return nil
 	}
@@ -93,11 +159,15 @@ func (s *Service) recordDenial(ctx context.Context, who Caller, action access.Ac
 
 // record begins an audit record of a successful action.
 func (s *Service) record(who Caller, event string, action access.Action, resource string) audit.Record {
-	return audit.Record{
+	record := audit.Record{
 		Time: s.clock(), Event: event, Actor: who.Principal.Actor(), Action: string(action),
 		Resource: resource, Outcome: audit.Success,
-		RequestID: who.RequestID, Source: who.Source, UserAgent: who.UserAgent,
+		RequestID: who.RequestID, UserAgent: who.UserAgent,
 	}
+	if who.Source.IsValid() {
+		record.Source = who.Source.String()
+	}
+	return record
 }
 
 // resourceName is how a resource is known in the records.
@@ -125,10 +195,10 @@ func resourceName(r access.Resource) string {
 
 func noTenant(name string) error {
 	return config.Errorf(config.KindNotFound, "there is no tenant %q", name).
-		Hint("check its name, and that your token is one of that tenant")
+		Hint("check its name, and that your credentials are of that tenant")
 }
 
 func forbidden(action access.Action) error {
-	return config.Errorf(config.KindForbidden, "your token does not allow %s here", action).
+	return config.Errorf(config.KindForbidden, "your credentials do not allow %s here", action).
 		Hint("ask an administrator of the tenant")
 }

@@ -36,8 +36,12 @@ func (s *Service) History(ctx context.Context, who Caller, tenant, environment s
 		return History{}, err
 	}
 	environments := []config.EnvironmentID{env.ID}
-	if effective {
-		environments = tree.Chain(env.ID)
+	if effective { // of what it inherits, only what the caller could read there
+		for _, id := range tree.Chain(env.ID)[1:] {
+			if s.may(ctx, who, access.ConfigRead, state, access.Resource{Environment: tree.Name(id), Path: path}) {
+				environments = append(environments, id)
+			}
+		}
 	}
 	rows, next, err := s.store.Versions(ctx, state.tenant.ID, environments, path, page)
 	if err != nil {

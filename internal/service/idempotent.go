@@ -48,7 +48,7 @@ func once[T any, P result[T]](ctx context.Context, s *Service, who Caller, tenan
 	if err := who.Idempotency.check(); err != nil {
 		return none, err
 	}
-	flying := idempotencyKey{tenant, who.Principal.ID, who.Idempotency.Key}
+	flying := idempotencyKey{tenant, who.Principal.Account(), who.Idempotency.Key}
 	if _, there := s.inFlight.LoadOrStore(flying, struct{}{}); there {
 		return none, inFlight()
 	}
@@ -90,7 +90,7 @@ func inFlight() error {
 
 // keptOutcome finds what was answered to the key, nil if it is new.
 func (s *Service) keptOutcome(ctx context.Context, who Caller, tenant config.TenantID) (*store.Idempotent, error) {
-	kept, err := s.store.Idempotent(ctx, tenant, who.Principal.ID, who.Idempotency.Key)
+	kept, err := s.store.Idempotent(ctx, tenant, who.Principal.Account(), who.Idempotency.Key)
 	if config.KindOf(err) == config.KindNotFound {
 		return nil, nil //nolint:nilnil // nothing is kept
 	}
@@ -159,7 +159,7 @@ func (s *Service) idempotentRow(ctx context.Context, who Caller, tenant config.T
 	}
 	fingerprint, err := s.fingerprint(ctx, who, tenant)
 	return &store.Idempotent{
-		Principal: who.Principal.ID, Key: who.Idempotency.Key, Fingerprint: fingerprint,
+		Principal: who.Principal.Account(), Key: who.Idempotency.Key, Fingerprint: fingerprint,
 		Sealed: sealed, Expires: s.clock().Add(idempotencyTime),
 	}, err
 }
@@ -169,5 +169,5 @@ func (s *Service) fingerprint(ctx context.Context, who Caller, tenant config.Ten
 }
 
 func idempotentPlace(who Caller, tenant config.TenantID) seal.Place {
-	return seal.Place{Kind: seal.Idempotent, Tenant: tenant, Path: who.Principal.ID + " " + who.Idempotency.Key}
+	return seal.Place{Kind: seal.Idempotent, Tenant: tenant, Path: who.Principal.Account() + " " + who.Idempotency.Key}
 }

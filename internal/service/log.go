@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/llm-devops/llm-config-manager/internal/access"
@@ -29,34 +30,42 @@ type LogEffect struct {
 	CauseEnvironment string
 }
 
-// Log answers a page of revisions, newest first.
+// Log answers a page of revisions, newest first: those of which the caller may
+// know anything, and of each what he may know.
 func (s *Service) Log(ctx context.Context, who Caller, tenant string, kinds []store.EntryKind, page store.Page) ([]LogEntry, store.Cursor, error) {
-	state, err := s.guardRead(ctx, who, tenant, access.Resource{})
+	state, err := s.guardReadAny(ctx, who, tenant, access.Resource{})
 	if err != nil {
 		return nil, "", err
 	}
 	if page, err = checkPage(page); err != nil {
 		return nil, "", err
 	}
-	rows, next, err := s.store.Log(ctx, state.tenant.ID, kinds, page)
-	if err != nil {
-		return nil, "", err
-	}
-	entries := make([]LogEntry, 0, len(rows))
-	for _, row := range rows {
-		entry, err := s.logEntry(ctx, state, row)
+	for looked := 0; ; {
+		rows, next, err := s.store.Log(ctx, state.tenant.ID, kinds, page)
 		if err != nil {
 			return nil, "", err
 		}
-		entry.Effects = nil
-		entries = append(entries, entry)
+		entries := make([]LogEntry, 0, len(rows))
+		for _, row := range rows {
+			entry, visible, err := s.seenEntry(ctx, who, state, row)
+			if err != nil {
+				return nil, "", err
+			}
+			if entry.Effects = nil; visible {
+				entries = append(entries, entry)
+			}
+		}
+		looked += len(rows)
+		if next == "" || len(entries) > 0 || looked >= maxLooked || ctx.Err() != nil {
+			return entries, next, ctx.Err()
+		}
+		page.Cursor = next
 	}
-	return entries, next, nil
 }
 
 // LogEntry answers one revision with the effective documents that it changed.
 func (s *Service) LogEntry(ctx context.Context, who Caller, tenant string, revision config.Revision) (LogEntry, error) {
-	state, err := s.guardRead(ctx, who, tenant, access.Resource{})
+	state, err := s.guardReadAny(ctx, who, tenant, access.Resource{})
 	if err != nil {
 		return LogEntry{}, err
 	}
@@ -67,17 +76,81 @@ func (s *Service) LogEntry(ctx context.Context, who Caller, tenant string, revis
 	if len(rows) == 0 {
 		return LogEntry{}, noRevision(revision)
 	}
-	return s.logEntry(ctx, state, rows[0])
-}
-
-func (s *Service) logEntry(ctx context.Context, state *tenantState, row store.Entry) (LogEntry, error) {
-	body, err := s.openEntry(ctx, state.tenant.ID, row)
+	entry, visible, err := s.seenEntry(ctx, who, state, rows[0])
+	if err == nil && !visible {
+		err = forbidden(access.ConfigRead)
+	}
 	if err != nil {
 		return LogEntry{}, err
 	}
+	return entry, nil
+}
+
+// seenEntry is a revision as the caller may see it: its edits and effects that
+// he may read, and what else it was if he may read such things. Its message is
+// for whoever may see any of it.
+func (s *Service) seenEntry(ctx context.Context, who Caller, state *tenantState, row store.Entry) (LogEntry, bool, error) {
+	entry, tree, body, err := s.logEntry(ctx, state, row)
+	if err != nil {
+		return LogEntry{}, false, err
+	}
+	reads := func(environment string, path config.Path) bool {
+		return s.may(ctx, who, access.ConfigRead, state, access.Resource{Environment: environment, Path: path})
+	}
+	entry.Edits = slices.DeleteFunc(entry.Edits, func(e EditResult) bool { return !reads(e.Environment, e.Path) })
+	entry.Effects = slices.DeleteFunc(entry.Effects, func(e LogEffect) bool { return !reads(e.Environment, e.Path) })
+	for i := range entry.Effects {
+		if cause := entry.Effects[i].Secret; cause != nil && !s.may(ctx, who, access.SecretList, state, secretResource(entry.Effects[i].Environment, cause.Path)) {
+			hidden := *cause
+			hidden.Version, entry.Effects[i].Secret = 0, &hidden
+		}
+	}
+	switch row.Kind {
+	case store.EntryChange:
+		return entry, len(entry.Edits) > 0 || len(entry.Effects) > 0, nil
+	case store.EntryDestroy:
+		return entry, s.may(ctx, who, access.ConfigRead, state, aboutWhat(tree, body)), nil
+	case store.EntrySecret:
+		r := aboutWhat(tree, body)
+		r.Secret = true
+		return entry, s.may(ctx, who, access.SecretList, state, r), nil
+	case store.EntryEnvironment:
+		return entry, s.may(ctx, who, access.EnvironmentRead, state, access.Resource{}), nil
+	}
+	action := entryActions[row.Kind]
+	return entry, action != "" && s.may(ctx, who, action, state, access.Resource{}), nil
+}
+
+// aboutWhat is what an entry without edits is of. One that does not say so, as
+// older ones do not, is for those who may see all of the tenant.
+func aboutWhat(tree *config.Tree, body entryBody) access.Resource {
+	if body.About == nil {
+		return access.Resource{}
+	}
+	path, err := config.ParsePath(body.About.Path)
+	if err != nil {
+		return access.Resource{}
+	}
+	return access.Resource{Environment: tree.Name(body.About.Environment), Path: path}
+}
+
+// entryActions are what entries of the whole tenant need to be seen.
+var entryActions = map[store.EntryKind]access.Action{
+	store.EntryTenant: access.TenantRead,
+	store.EntryTag:    access.TagRead,
+	store.EntryToken:  access.TokenRead,
+	store.EntryKey:    access.KeyRead,
+	store.EntryRule:   access.PolicyRead,
+}
+
+func (s *Service) logEntry(ctx context.Context, state *tenantState, row store.Entry) (LogEntry, *config.Tree, entryBody, error) {
+	body, err := s.openEntry(ctx, state.tenant.ID, row)
+	if err != nil {
+		return LogEntry{}, nil, body, err
+	}
 	tree, err := s.treeAtRevision(ctx, state, row.Revision)
 	if err != nil {
-		return LogEntry{}, err
+		return LogEntry{}, nil, body, err
 	}
 	entry := LogEntry{
 		Revision: row.Revision, Time: row.Time, Kind: row.Kind, Author: row.Author,
@@ -86,7 +159,7 @@ func (s *Service) logEntry(ctx context.Context, state *tenantState, row store.En
 	for _, e := range body.Edits {
 		path, err := config.ParsePath(e.Path)
 		if err != nil {
-			return LogEntry{}, unavailable(err, "a stored log entry does not parse")
+			return LogEntry{}, nil, body, unavailable(err, "a stored log entry does not parse")
 		}
 		op := Put
 		if e.Delete {
@@ -97,9 +170,9 @@ func (s *Service) logEntry(ctx context.Context, state *tenantState, row store.En
 	for _, e := range body.Effects {
 		change, err := e.change()
 		if err != nil {
-			return LogEntry{}, unavailable(err, "a stored log entry does not parse")
+			return LogEntry{}, nil, body, unavailable(err, "a stored log entry does not parse")
 		}
 		entry.Effects = append(entry.Effects, LogEffect{change, tree.Name(e.Environment), tree.Name(e.Cause)})
 	}
-	return entry, nil
+	return entry, tree, body, nil
 }

@@ -42,6 +42,7 @@ func (e plannedEdit) deletes() bool { return !e.after.doc.Exists() }
 type effect struct {
 	at     place
 	before config.Document
+	led    []config.Target // what it took values from before
 	after  config.Effective
 	cause  plannedEdit
 }
@@ -169,7 +170,7 @@ func (p *plan) check(ctx context.Context, replaced map[place]config.Document) er
 				_, own := p.editOf(at)
 				broken = append(broken, brokenDocument{at: at, err: err, own: own})
 			case now.Document.Exists() != next.Document.Exists() || !bytes.Equal(now.Document.Canonical(), next.Document.Canonical()):
-				p.effects = append(p.effects, effect{at: at, before: now.Document, after: next, cause: p.cause(at, now, next)})
+				p.effects = append(p.effects, effect{at: at, before: now.Document, led: now.Targets, after: next, cause: p.cause(at, now, next)})
 			}
 		}
 	}

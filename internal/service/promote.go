@@ -24,6 +24,8 @@ type Lost struct {
 	Path    config.Path
 	Pointer string
 	Value   any
+
+	environment string // whose it was
 }
 
 // Promote replaces the target's own layers by the source's. What the target
@@ -45,7 +47,11 @@ func (s *Service) Promote(ctx context.Context, who Caller, tenant string, in Pro
 		if err != nil {
 			return wish{}, err
 		}
-		return n.promote(ctx, from, in)
+		w, err := n.promote(ctx, from, in)
+		if err != nil {
+			return w, err
+		}
+		return w, s.guardSource(ctx, who, state, in, w.drafts)
 	})
 }
 
@@ -58,20 +64,30 @@ func onlyPath(paths []config.Path) config.Path {
 }
 
 func (s *Service) guardPromote(ctx context.Context, who Caller, tenant string, in PromoteRequest) (*tenantState, error) {
-	paths := in.Paths
-	if in.All {
-		paths = []config.Path{{}}
+	state, err := s.guardAny(ctx, who, access.ConfigWrite, tenant, access.Resource{Environment: in.To})
+	if err == nil {
+		_, err = s.guardAny(ctx, who, access.ConfigRead, tenant, access.Resource{Environment: in.From})
 	}
-	state, err := s.guard(ctx, who, access.ConfigWrite, tenant, access.Resource{Environment: in.To})
-	for _, path := range paths {
+	for _, path := range in.Paths {
 		if err == nil {
-			_, err = s.guard(ctx, who, access.ConfigRead, tenant, access.Resource{Environment: in.From, Path: path})
+			err = s.guardIn(ctx, who, access.ConfigRead, state, access.Resource{Environment: in.From, Path: path})
 		}
 		if err == nil {
-			_, err = s.guard(ctx, who, access.ConfigWrite, tenant, access.Resource{Environment: in.To, Path: path})
+			err = s.guardWrite(ctx, who, state, access.Resource{Environment: in.To, Path: path})
 		}
 	}
 	return state, err
+}
+
+// guardSource asks for the right to read each layer that is promoted: a
+// promotion of all that left out what the caller may not read would look whole.
+func (s *Service) guardSource(ctx context.Context, who Caller, state *tenantState, in PromoteRequest, drafts []draft) error {
+	for _, d := range drafts {
+		if err := s.guardIn(ctx, who, access.ConfigRead, state, access.Resource{Environment: in.From, Path: d.at.path}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (n *snapshot) promote(ctx context.Context, from *snapshot, in PromoteRequest) (wish, error) {
@@ -107,7 +123,7 @@ func (n *snapshot) promote(ctx context.Context, from *snapshot, in PromoteReques
 				Hint("prune deletes what only the target says")
 		}
 		w.drafts = append(w.drafts, draftTo(place{target.ID, path}, to.doc))
-		w.lost = append(w.lost, lost(path, now.doc, to.doc)...)
+		w.lost = append(w.lost, lost(in.To, path, now.doc, to.doc)...)
 	}
 	return w, nil
 }
@@ -123,11 +139,11 @@ func (n *snapshot) promoted(ctx context.Context, from *snapshot, source, target 
 }
 
 // lost are the values of the target that the promotion removes or replaces.
-func lost(path config.Path, target, source config.Document) []Lost {
+func lost(environment string, path config.Path, target, source config.Document) []Lost {
 	var all []Lost
 	for _, d := range config.Diff(target, source) {
 		if d.Op != config.DiffAdd {
-			all = append(all, Lost{path, d.Pointer, d.From})
+			all = append(all, Lost{path, d.Pointer, d.From, environment})
 		}
 	}
 	return all

@@ -19,6 +19,7 @@ const maxReadCounters = 100_000
 // readKey is what permitted reads are counted by.
 type readKey struct {
 	tenant      config.TenantID
+	method      string
 	principal   string
 	environment string
 }
@@ -30,7 +31,7 @@ type readCounts struct {
 }
 
 func (c *readCounts) count(p access.Principal, tenant config.TenantID, environment string) {
-	c.add(readKey{tenant, p.ID, environment}, 1)
+	c.add(readKey{tenant, p.Method, p.ID, environment}, 1)
 }
 
 func (c *readCounts) add(key readKey, n int64) {
@@ -71,10 +72,21 @@ func (c *readCounts) drain() map[config.TenantID]map[readKey]int64 {
 }
 
 // FlushCounts puts on record what is only counted: permitted reads by
-// principal and environment, and failed authentications by source. It is to be
-// called once a minute and before the end.
+// principal and environment, and failed authentications by source. It keeps when
+// tokens were used and what was decided. It is to be called once a minute and
+// before the end.
 func (s *Service) FlushCounts(ctx context.Context) error {
-	return errors.Join(s.flushReads(ctx), s.flushFailures(ctx))
+	return errors.Join(s.flushReads(ctx), s.flushFailures(ctx), s.flushUses(ctx), s.flushSamples(ctx))
+}
+
+// flushUses keeps when tokens were last used. What cannot be kept is lost: they
+// will be used again.
+func (s *Service) flushUses(ctx context.Context) error {
+	var errs []error
+	for tenant, uses := range s.tokens.Uses() {
+		errs = append(errs, s.store.TouchTokens(ctx, tenant, uses))
+	}
+	return errors.Join(errs...)
 }
 
 // flushReads keeps for the next time what cannot be put on record now.
@@ -84,7 +96,7 @@ func (s *Service) flushReads(ctx context.Context) error {
 		records := make([]audit.Record, 0, len(counts))
 		for key, n := range counts {
 			records = append(records, audit.Record{
-				Time: s.clock(), Event: "config.reads", Actor: access.Principal{Method: access.MethodToken, ID: key.principal}.Actor(),
+				Time: s.clock(), Event: "config.reads", Actor: access.Principal{Method: key.method, ID: key.principal}.Actor(),
 				Action: string(access.ConfigRead), Resource: resourceName(access.Resource{Tenant: tenant, Environment: key.environment}),
 				Outcome: audit.Success, Details: map[string]string{"count": strconv.FormatInt(n, 10)},
 			})

@@ -20,7 +20,7 @@ type RevertRequest struct {
 // Revert undoes one change everywhere it touched. Layers that changed since
 // are listed and nothing is done, unless it is forced.
 func (s *Service) Revert(ctx context.Context, who Caller, tenant string, in RevertRequest) (ChangeResult, error) {
-	state, err := s.guard(ctx, who, access.ConfigWrite, tenant, access.Resource{})
+	state, err := s.guardAny(ctx, who, access.ConfigWrite, tenant, access.Resource{})
 	if err != nil {
 		return ChangeResult{}, err
 	}
@@ -30,7 +30,7 @@ func (s *Service) Revert(ctx context.Context, who Caller, tenant string, in Reve
 	}
 	for _, e := range edits {
 		resource := access.Resource{Environment: state.tree.Load().Name(e.Environment), Path: config.MustPath(e.Path)}
-		if _, err := s.guard(ctx, who, access.ConfigWrite, tenant, resource); err != nil {
+		if err := s.guardWrite(ctx, who, state, resource); err != nil {
 			return ChangeResult{}, err
 		}
 	}

@@ -155,8 +155,8 @@ func (s *Service) findSecret(ctx context.Context, who Caller, action access.Acti
 			continue
 		}
 		resource := secretResource(tree.Name(id), path)
-		resource.Tenant = state.tenant.ID
-		if d := s.policy.Decide(who.Principal, action, resource); !d.Allowed {
+		if d := s.decide(ctx, who, action, state, resource); !d.Allowed {
+			resource.Tenant = state.tenant.ID
 			if err := s.recordDenial(ctx, who, action, state.tenant.ID, resource, d); err != nil {
 				return nil, err
 			}

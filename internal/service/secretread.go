@@ -155,7 +155,7 @@ func (s *Service) recordAccess(ctx context.Context, who Caller, state *tenantSta
 		if err != nil {
 			return err
 		}
-		served := store.Served{Principal: who.Principal.ID, Environment: supplier.ID, Path: u.Path, Version: u.Version}
+		served := store.Served{Principal: who.Principal.Account(), Environment: supplier.ID, Path: u.Path, Version: u.Version}
 		if _, known := s.served.Get(servedKey{state.tenant.ID, served}); !known {
 			fresh = append(fresh, served)
 		}
@@ -184,7 +184,7 @@ const maxLooked = 10_000
 // Secrets answers a page of the secrets that count in an environment. No value
 // is opened for it.
 func (s *Service) Secrets(ctx context.Context, who Caller, tenant string, r SecretListRequest) (SecretPage, error) {
-	state, err := s.guard(ctx, who, access.SecretList, tenant, access.Resource{Environment: r.Environment, Secret: true})
+	state, err := s.guardAny(ctx, who, access.SecretList, tenant, access.Resource{Environment: r.Environment, Prefix: r.Prefix, Secret: true})
 	if err != nil {
 		return SecretPage{}, err
 	}
@@ -255,7 +255,7 @@ func (s *Service) listed(ctx context.Context, who Caller, state *tenantState, tr
 		if head == nil && (r.Deleted || r.Own) {
 			head = heads[environment] // deleted, or with a version that was only staged
 		}
-		if head == nil || !r.Deleted && !head.record.Deleted.IsZero() || !hasLabels(head.record.Labels, r.Labels) || !s.mayList(who, state, tree, environment, head) {
+		if head == nil || !r.Deleted && !head.record.Deleted.IsZero() || !hasLabels(head.record.Labels, r.Labels) || !s.mayList(ctx, who, state, tree, environment, head) {
 			continue
 		}
 		infos = append(infos, s.secretInfo(tree, head))
@@ -263,18 +263,16 @@ func (s *Service) listed(ctx context.Context, who Caller, state *tenantState, tr
 	return infos, nil
 }
 
-func (s *Service) mayList(who Caller, state *tenantState, tree *config.Tree, environment config.EnvironmentID, head *secretHead) bool {
-	return s.mayOn(who, access.SecretList, state, tree, environment, head)
+func (s *Service) mayList(ctx context.Context, who Caller, state *tenantState, tree *config.Tree, environment config.EnvironmentID, head *secretHead) bool {
+	return s.mayOn(ctx, who, access.SecretList, state, tree, environment, head)
 }
 
 // mayOn says whether a caller may take an action on a secret both in the
 // environment asked and in the one that supplies it. Nothing is put on record:
 // lists leave out what is not for the caller.
-func (s *Service) mayOn(who Caller, action access.Action, state *tenantState, tree *config.Tree, environment config.EnvironmentID, head *secretHead) bool {
+func (s *Service) mayOn(ctx context.Context, who Caller, action access.Action, state *tenantState, tree *config.Tree, environment config.EnvironmentID, head *secretHead) bool {
 	for _, id := range []config.EnvironmentID{environment, head.Environment} {
-		resource := secretResource(tree.Name(id), head.Path)
-		resource.Tenant = state.tenant.ID
-		if !s.policy.Decide(who.Principal, action, resource).Allowed {
+		if !s.may(ctx, who, action, state, secretResource(tree.Name(id), head.Path)) {
 			return false
 		}
 	}

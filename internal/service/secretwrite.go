@@ -101,6 +101,11 @@ func (s *Service) proposeSecret(ctx context.Context, w secretWork, n *snapshot, 
 	if err != nil {
 		return nil, err
 	}
+	more, err := s.secretUse(ctx, n.tenant, before, write)
+	if err != nil {
+		return nil, err
+	}
+	s.useOf(w.state, &p.write, more)
 	p.write.Secrets = []store.SecretWrite{write}
 	p.write.Expect = store.Expect{Revision: n.at, Environments: true, Secrets: []config.Path{w.path}}
 	p.after = func(store.Receipt) { s.forgetSecret(n.tenant, write) }
@@ -173,7 +178,13 @@ func (s *Service) secretProposal(w secretWork, n *snapshot, plan secretPlan) (*p
 		record.Outcome, record.Reason = audit.Failed, plan.failed
 	}
 	summary := "secret " + w.path.String() + " in " + w.environment + ": " + plan.summary
-	return s.proposeEntry(w.who, n, store.EntrySecret, w.path.String(), w.message, summary, record)
+	p, err := s.proposeEntry(w.who, n, store.EntrySecret, w.path.String(), w.message, summary, record)
+	if err != nil {
+		return nil, err
+	}
+	env, err := n.tree.Named(w.environment)
+	p.body.About = &subjectPlace{env.ID, w.path.String()}
+	return p, err
 }
 
 // sealSecret seals a record and the values that it adds.

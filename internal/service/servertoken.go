@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"slices"
 
 	"github.com/llm-devops/llm-config-manager/internal/access"
 	"github.com/llm-devops/llm-config-manager/internal/config"
@@ -17,6 +18,9 @@ func (s *Service) CreateServerToken(ctx context.Context, who Caller, r TokenRequ
 	if err := r.check(); err != nil {
 		return IssuedToken{}, err
 	}
+	if err := mayIssueServer(who, r.Grants); err != nil {
+		return IssuedToken{}, err
+	}
 	return once(ctx, s, who, config.TenantID{}, func() (IssuedToken, error) {
 		token, err := s.issue(ctx, who, config.TenantID{}, r)
 		if err != nil {
@@ -24,6 +28,28 @@ func (s *Service) CreateServerToken(ctx context.Context, who Caller, r TokenRequ
 		}
 		return s.createServerToken(ctx, who, token)
 	})
+}
+
+// mayIssueServer says whether a caller may give a token of the server what it is
+// to have: no less narrow than his own, and nothing that belongs to a tenant.
+func mayIssueServer(who Caller, g access.Grants) error {
+	if len(g.Roles)+len(g.Environments)+len(g.Paths) > 0 {
+		return config.Errorf(config.KindBadRequest, "a token of the server has no roles, environments or paths").At("/roles").
+			Hint("issue it in a tenant")
+	}
+	own := who.Principal.Scope
+	if own == nil || len(own.Actions) == 0 {
+		return nil
+	}
+	for _, action := range g.Actions {
+		if !slices.Contains(own.Actions, action) {
+			return config.Errorf(config.KindForbidden, "your token does not have %s, and cannot give it", action).At("/actions")
+		}
+	}
+	if len(g.Actions) == 0 {
+		return config.Errorf(config.KindForbidden, "your token is narrowed to actions, and cannot give all").At("/actions")
+	}
+	return nil
 }
 
 // createServerToken commits a token of the server.

@@ -10,11 +10,14 @@ import (
 	"encoding/binary"
 	"io"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/llm-devops/llm-config-manager/internal/access"
+	"github.com/llm-devops/llm-config-manager/internal/access/identity"
+	"github.com/llm-devops/llm-config-manager/internal/access/policy"
 	"github.com/llm-devops/llm-config-manager/internal/cache"
 	"github.com/llm-devops/llm-config-manager/internal/config"
 	"github.com/llm-devops/llm-config-manager/internal/seal"
@@ -28,6 +31,14 @@ type Limits struct {
 	Document int // bytes of a document, layer or effective: 1 MiB
 	Watchers int // watches open at once: 10,000
 	Waiters  int // reads waiting for a revision at once: 1,000
+
+	// What a tenant may store unless its quota says otherwise; 0 for no limit.
+	Documents int64
+	Bytes     int64
+	Secrets   int64
+	// TenantWatchers bounds the watches of one tenant, unless its quota says
+	// otherwise: 1,000.
+	TenantWatchers int
 }
 
 // Options are what a Service is made with.
@@ -37,6 +48,8 @@ type Options struct {
 	Limits  func() Limits    // asked at each request, so that they can be reloaded; nil for the defaults
 	Clock   func() time.Time // nil for time.Now
 	Random  io.Reader        // nil for crypto/rand
+
+	Identities Identities // who has credentials that are no tokens; nil lets none of them in
 
 	Webhooks Webhooks           // calls rotation webhooks; nil refuses them
 	Metrics  *telemetry.Metrics // nil for none
@@ -54,10 +67,15 @@ type Service struct {
 	store   store.Store
 	keyring *seal.Keyring
 	tokens  *access.Authenticator
-	policy  *access.Guard
-	limits  func() Limits
-	clock   func() time.Time
-	random  io.Reader
+	builtin *policy.Set // what decides on the server itself
+
+	identities Identities
+	decisions  *policy.Cache
+	samples    samples
+
+	limits func() Limits
+	clock  func() time.Time
+	random io.Reader
 
 	tenants   tenants
 	documents *cache.Cache[cache.Key, *Document]
@@ -90,6 +108,8 @@ const (
 	servedCacheBytes   = 16 << 20
 	cacheAge           = 5 * time.Minute
 	servedAge          = 24 * time.Hour
+
+	decisionCacheEntries = 100_000
 )
 
 // failureSources is how many sources of failed authentications are told apart.
@@ -113,8 +133,8 @@ func New(o Options) *Service {
 	s := &Service{
 		store: o.Store, keyring: o.Keyring, limits: func() Limits { return o.Limits().withDefaults() },
 		clock: o.Clock, random: o.Random,
-		tokens:   access.NewAuthenticator(provenTokens{o.Store, o.Keyring}, o.Clock),
-		policy:   &access.Guard{},
+		tokens:    access.NewAuthenticator(provenTokens{o.Store, o.Keyring}, o.Clock),
+		decisions: policy.NewCache(decisionCacheEntries), identities: o.Identities,
 		failures: access.NewFailures(o.Clock, failureSources),
 		documents: cache.New(cache.Options[cache.Key, *Document]{
 			Weight: documentCacheBytes, Age: cacheAge,
@@ -124,6 +144,10 @@ func New(o Options) *Service {
 			Weight: layerCacheBytes, Age: cacheAge,
 			Weigh: func(k cache.VersionKey, o opened) uint32 { return uint32(len(k.Path.String()) + o.weight()) },
 		}),
+	}
+	var err error
+	if s.builtin, err = policy.Compile(policy.Source{}); err != nil {
+		panic("service: the built-in policies do not compile: " + err.Error())
 	}
 	s.webhooks, s.metrics, s.logger = o.Webhooks, o.Metrics, o.Logger
 	if s.logger == nil {
@@ -157,6 +181,9 @@ func (l Limits) withDefaults() Limits {
 	if l.Watchers == 0 {
 		l.Watchers = 10_000
 	}
+	if l.TenantWatchers == 0 {
+		l.TenantWatchers = 1_000
+	}
 	if l.Waiters == 0 {
 		l.Waiters = 1_000
 	}
@@ -167,7 +194,8 @@ func (l Limits) withDefaults() Limits {
 type Caller struct {
 	Principal   access.Principal
 	RequestID   string
-	Source      string // network address
+	Source      netip.Addr        // network address; the zero Addr when it is unknown
+	Claimed     *identity.Claimed // what vouches for the principal; nil for a token
 	UserAgent   string
 	Idempotency *Idempotency // nil when the request carries no key
 }

@@ -27,6 +27,10 @@ func (s *Service) CreateTenant(ctx context.Context, who Caller, name string, fir
 		return Founded{}, err
 	}
 	first.TenantAdmin = true
+	if len(first.Grants.Roles) > 0 || first.Grants.Scope() != nil {
+		return Founded{}, config.Errorf(config.KindBadRequest, "the first token of a tenant is an administrator's, and not narrowed").At("/token").
+			Hint("issue others with it")
+	}
 	if first.Name == "" {
 		first.Name = "admin"
 	}

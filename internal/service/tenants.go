@@ -15,6 +15,8 @@ type tenantState struct {
 	tenant    config.Tenant
 	feed      *watch.Feed
 	tree      atomic.Pointer[treeAt]
+	rules     atomic.Pointer[rules]
+	watches   atomic.Int64 // that are open
 	committed atomic.Int64 // the newest revision known to be committed; the feed gets there when the caches know
 }
 
@@ -89,6 +91,11 @@ func (s *Service) loadTenant(ctx context.Context, name string) (*tenantState, er
 	}
 	state.tree.Store(&treeAt{tree, revision})
 	state.committed.Store(int64(revision))
+	rules, err := s.loadRules(ctx, tenant)
+	if err != nil {
+		return nil, err
+	}
+	state.rules.Store(rules)
 	return state, nil
 }
 

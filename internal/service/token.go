@@ -3,10 +3,12 @@ package service
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 	"unicode"
 
 	"github.com/llm-devops/llm-config-manager/internal/access"
+	"github.com/llm-devops/llm-config-manager/internal/access/policy"
 	"github.com/llm-devops/llm-config-manager/internal/config"
 	"github.com/llm-devops/llm-config-manager/internal/store"
 )
@@ -23,6 +25,7 @@ type TokenRequest struct {
 	TTL         time.Duration // 0 for DefaultTokenTime
 	TenantAdmin bool
 	ServerAdmin bool
+	Grants      access.Grants // roles without admin, which TenantAdmin says
 }
 
 // IssuedToken is a new token at the only moment at which it is known. The
@@ -46,16 +49,29 @@ type TokenInfo struct {
 	Name        string
 	TenantAdmin bool
 	ServerAdmin bool
+	Grants      access.Grants
 	Author      string
 	Created     time.Time
 	Expires     time.Time
 	Revoked     time.Time // zero while it stands
+	LastUsed    time.Time // to about a minute; zero while it never was
+}
+
+// Roles are all roles that the token has in its tenant, sorted.
+func (t TokenInfo) Roles() []string {
+	roles := slices.Clone(t.Grants.Roles)
+	if t.TenantAdmin {
+		roles = append(roles, access.RoleAdmin)
+	}
+	slices.Sort(roles)
+	return roles
 }
 
 func tokenInfo(t store.Token) TokenInfo {
+	grants, _ := access.ParseGrants(t.Grants) // a row that does not parse is no token, and looks like one of nobody
 	return TokenInfo{
-		ID: t.ID, Name: t.Name, TenantAdmin: t.TenantAdmin, ServerAdmin: t.ServerAdmin,
-		Author: t.Author, Created: t.Created, Expires: t.Expires, Revoked: t.Revoked,
+		ID: t.ID, Name: t.Name, TenantAdmin: t.TenantAdmin, ServerAdmin: t.ServerAdmin, Grants: grants,
+		Author: t.Author, Created: t.Created, Expires: t.Expires, Revoked: t.Revoked, LastUsed: t.LastUsed,
 	}
 }
 
@@ -75,7 +91,7 @@ func (r *TokenRequest) check() error {
 		return config.Errorf(config.KindBadRequest, "a token's name has 1 to %d printable characters", config.MaxNameBytes).At("name").
 			Hint("say what the token is for")
 	}
-	return nil
+	return r.Grants.Check()
 }
 
 // issue draws a token that is not kept yet.
@@ -85,9 +101,10 @@ func (s *Service) issue(ctx context.Context, who Caller, tenant config.TenantID,
 		return IssuedToken{}, unavailable(err, "no random numbers can be had")
 	}
 	now := s.clock().UTC().Truncate(time.Microsecond)
+	r.Grants.Ancestors = ancestorsOf(who, r.Grants.Ancestors)
 	row := store.Token{
 		ID: issued.ID, Tenant: tenant, Name: r.Name, Hash: issued.Hash,
-		TenantAdmin: r.TenantAdmin, ServerAdmin: r.ServerAdmin, Author: who.Principal.Author(),
+		TenantAdmin: r.TenantAdmin, ServerAdmin: r.ServerAdmin, Grants: r.Grants.Encode(), Author: who.Principal.Author(),
 		Created: now, Expires: now.Add(r.TTL),
 	}
 	if row.MAC, err = tokenMAC(ctx, s.keyring, row); err != nil {
@@ -96,19 +113,62 @@ func (s *Service) issue(ctx context.Context, who Caller, tenant config.TenantID,
 	return IssuedToken{TokenInfo: tokenInfo(row), issued: issued, row: row}, nil
 }
 
-// CreateToken issues a token of a tenant's administrator.
+// maxAncestors bounds how far back it is kept who issued a token.
+const maxAncestors = 64
+
+// ancestorsOf are the actors behind a token that a caller issues: those of the
+// one that it succeeds, if any, and the caller's.
+func ancestorsOf(who Caller, before []string) []string {
+	candidates := slices.Clone(before)
+	if who.Principal.Method != access.MethodSystem {
+		candidates = append(append(candidates, who.Principal.Actor()), who.Principal.Ancestors...)
+	}
+	var all []string
+	for _, actor := range candidates {
+		if len(all) < maxAncestors && !slices.Contains(all, actor) {
+			all = append(all, actor)
+		}
+	}
+	return all
+}
+
+// CreateToken issues a token of a tenant: an administrator's when no role is
+// named. Nobody gives away what he does not have himself.
 func (s *Service) CreateToken(ctx context.Context, who Caller, tenant string, r TokenRequest) (IssuedToken, error) {
 	state, err := s.guard(ctx, who, access.TokenWrite, tenant, access.Resource{Name: r.Name})
 	if err != nil {
 		return IssuedToken{}, err
 	}
-	r.TenantAdmin, r.ServerAdmin = true, false
+	r.ServerAdmin, r.TenantAdmin = false, len(r.Grants.Roles) == 0 || slices.Contains(r.Grants.Roles, access.RoleAdmin)
+	r.Grants.Roles = slices.DeleteFunc(slices.Clone(r.Grants.Roles), func(role string) bool { return role == access.RoleAdmin })
 	if err := r.check(); err != nil {
+		return IssuedToken{}, err
+	}
+	if err := s.mayIssue(who, state, r); err != nil {
 		return IssuedToken{}, err
 	}
 	return once(ctx, s, who, state.tenant.ID, func() (IssuedToken, error) {
 		return s.createToken(ctx, who, state, r)
 	})
+}
+
+// mayIssue says whether a caller may give a token what it is to have.
+func (s *Service) mayIssue(who Caller, state *tenantState, r TokenRequest) error {
+	rules, roles := state.rules.Load(), slices.Clone(r.Grants.Roles)
+	if r.TenantAdmin {
+		roles = append(roles, access.RoleAdmin)
+	}
+	for _, role := range roles {
+		if !slices.Contains(access.BuiltinRoles, role) && roleNamed(rules.source, role).Name == "" {
+			return config.Errorf(config.KindBadRequest, "there is no role %q", role).At("/roles").Hint("`llm-config role ls` lists them")
+		}
+	}
+	for _, name := range r.Grants.Environments {
+		if _, err := state.tree.Load().Named(name); err != nil {
+			return err
+		}
+	}
+	return policy.MayGive(rules.source, s.principalIn(who, state), roles, r.Grants.Scope())
 }
 
 // createToken issues a token of a tenant and commits it.

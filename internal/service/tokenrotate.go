@@ -24,6 +24,10 @@ func (s *Service) RotateToken(ctx context.Context, who Caller, tenant, id string
 		if err != nil {
 			return IssuedToken{}, err
 		}
+		// Whoever rotates a token gets what it is good for.
+		if err := s.mayIssue(who, state, TokenRequest{TenantAdmin: successor.TenantAdmin, Grants: successor.Grants}); err != nil {
+			return IssuedToken{}, err
+		}
 		successor.Outcome, err = s.commit(ctx, state, id, func(ctx context.Context, n *snapshot) (*proposal, error) {
 			record := s.record(who, "token.rotate", access.TokenWrite, resourceName(access.Resource{Tenant: n.tenant, Name: id}))
 			record.Details = map[string]string{"successor": successor.ID}
@@ -55,6 +59,9 @@ func (s *Service) RotateServerToken(ctx context.Context, who Caller, id string, 
 	return once(ctx, s, who, config.TenantID{}, func() (IssuedToken, error) {
 		old, successor, err := s.succeed(ctx, who, config.TenantID{}, id, r)
 		if err != nil {
+			return IssuedToken{}, err
+		}
+		if err := mayIssueServer(who, access.Grants{Actions: successor.Grants.Actions}); err != nil {
 			return IssuedToken{}, err
 		}
 		record := s.record(who, "token.rotate", access.ServerTokenWrite, resourceName(access.Resource{Name: id}))
@@ -105,7 +112,12 @@ func (s *Service) succeed(ctx context.Context, who Caller, tenant config.TenantI
 	if r.TTL == 0 {
 		r.TTL = proven.Expires.Sub(proven.Created) // as long as it was meant to be
 	}
-	request := TokenRequest{Name: proven.Name, TTL: r.TTL, TenantAdmin: proven.TenantAdmin, ServerAdmin: proven.ServerAdmin}
+	grants, err := access.ParseGrants(proven.Grants)
+	if err != nil {
+		return old, IssuedToken{}, unavailable(err, "the token cannot be read")
+	}
+	grants.Ancestors = append([]string{access.Principal{Method: access.MethodToken, ID: id}.Actor()}, grants.Ancestors...)
+	request := TokenRequest{Name: proven.Name, TTL: r.TTL, TenantAdmin: proven.TenantAdmin, ServerAdmin: proven.ServerAdmin, Grants: grants}
 	if err := request.check(); err != nil {
 		return old, IssuedToken{}, err
 	}

@@ -58,6 +58,7 @@ func tokenMAC(ctx context.Context, keyring *seal.Keyring, t store.Token) ([32]by
 	}
 	b = binary.BigEndian.AppendUint64(b, uint64(t.Created.UnixNano()))
 	b = binary.BigEndian.AppendUint64(b, uint64(t.Expires.UnixNano()))
+	b = append(b, t.Grants...) // last, and none for tokens of the first release
 	return keyring.MAC(ctx, t.Tenant, "token", b)
 }
 

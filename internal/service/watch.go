@@ -45,7 +45,7 @@ type Notice struct {
 
 // Watch begins to follow an environment. The watcher must be closed.
 func (s *Service) Watch(ctx context.Context, who Caller, tenant string, in WatchRequest) (*Watcher, error) {
-	state, err := s.guardRead(ctx, who, tenant, access.Resource{Environment: in.Environment})
+	state, err := s.guardReadAny(ctx, who, tenant, access.Resource{Environment: in.Environment, Prefix: in.Prefix})
 	if err != nil {
 		return nil, err
 	}
@@ -53,11 +53,18 @@ func (s *Service) Watch(ctx context.Context, who Caller, tenant string, in Watch
 	if err != nil {
 		return nil, err
 	}
+	if limit := limitOr(state.rules.Load().quota.Watchers, int64(s.limits().TenantWatchers)); limit > 0 {
+		if open := state.watches.Load(); open >= limit {
+			return nil, config.Errorf(config.KindOverloaded, "the tenant has as many watches open as it may").
+				Hint("let several services share one watch, or ask for a higher quota").Over(limit, open+1)
+		}
+	}
 	if open := s.watchers.Add(1); open > int64(s.limits().Watchers) {
 		s.watchers.Add(-1)
 		return nil, config.Errorf(config.KindOverloaded, "too many watches are open").
 			Hint("try again in a moment, or let several services share one watch").Over(int64(s.limits().Watchers), open)
 	}
+	state.watches.Add(1)
 	state.feed.Follow()
 	w := &Watcher{s: s, who: who, state: state, environment: env, in: in, position: state.feed.Revision()}
 	if in.Resume {
@@ -69,6 +76,7 @@ func (s *Service) Watch(ctx context.Context, who Caller, tenant string, in Watch
 // Close ends the watch.
 func (w *Watcher) Close() {
 	w.state.feed.Unfollow()
+	w.state.watches.Add(-1)
 	w.s.watchers.Add(-1)
 }
 
@@ -87,12 +95,12 @@ func (w *Watcher) Wait() (<-chan struct{}, bool) { return w.state.feed.Next(w.po
 
 // Recheck refuses when the caller may no longer follow.
 func (w *Watcher) Recheck(ctx context.Context) error {
-	p, err := w.s.tokens.Recheck(ctx, w.who.Principal)
+	p, err := w.s.recheck(ctx, w.who)
 	if err != nil {
 		return err
 	}
 	w.who.Principal = p
-	_, err = w.s.guard(ctx, w.who, access.ConfigRead, w.state.tenant.Name, access.Resource{Environment: w.in.Environment})
+	_, err = w.s.guardAny(ctx, w.who, access.ConfigRead, w.state.tenant.Name, access.Resource{Environment: w.in.Environment, Prefix: w.in.Prefix})
 	return err
 }
 
@@ -183,7 +191,7 @@ func (w *Watcher) notice(ctx context.Context, event *watch.Event) (Notice, bool,
 		if err != nil {
 			return Notice{}, false, err
 		}
-		if change.Secret != nil && !w.maySee(change.Secret.Path, change.Secret.Environment) {
+		if change.Secret != nil && !w.maySee(ctx, change.Secret.Path, change.Secret.Environment) {
 			cause := *change.Secret
 			cause.Version, change.Secret, notice.Whole = 0, &cause, false
 		}
@@ -193,7 +201,7 @@ func (w *Watcher) notice(ctx context.Context, event *watch.Event) (Notice, bool,
 		if secret.Environment != w.environment.ID || !w.in.Prefix.Contains(secret.Path) {
 			continue
 		}
-		if !w.maySee(secret.Path, secret.Supplier) {
+		if !w.maySee(ctx, secret.Path, secret.Supplier) {
 			notice.Whole = false
 			continue
 		}
@@ -204,16 +212,14 @@ func (w *Watcher) notice(ctx context.Context, event *watch.Event) (Notice, bool,
 
 // maySee says whether the watcher may know which version of a secret is in use:
 // who may list it or read it, here and where it comes from.
-func (w *Watcher) maySee(path config.Path, supplier config.EnvironmentID) bool {
+func (w *Watcher) maySee(ctx context.Context, path config.Path, supplier config.EnvironmentID) bool {
 	names := []string{w.in.Environment}
 	if supplier != 0 && supplier != w.environment.ID {
 		names = append(names, w.EnvironmentName(supplier))
 	}
 	for _, name := range names {
 		resource := secretResource(name, path)
-		resource.Tenant = w.state.tenant.ID
-		if !w.s.policy.Decide(w.who.Principal, access.SecretList, resource).Allowed &&
-			!w.s.policy.Decide(w.who.Principal, access.SecretRead, resource).Allowed {
+		if !w.s.may(ctx, w.who, access.SecretList, w.state, resource) && !w.s.may(ctx, w.who, access.SecretRead, w.state, resource) {
 			return false
 		}
 	}
@@ -222,10 +228,11 @@ func (w *Watcher) maySee(path config.Path, supplier config.EnvironmentID) bool {
 
 // seen is a change as the caller may see it, with its document when that is wanted.
 func (w *Watcher) seen(ctx context.Context, event *watch.Event, change watch.Change) (watch.Change, error) {
-	_, err := w.s.guard(ctx, w.who, access.ConfigRead, w.state.tenant.Name,
-		access.Resource{Environment: w.in.Environment, Path: change.Path})
-	if err != nil || !w.in.Data || !change.Exists {
-		return change, err
+	if !w.s.may(ctx, w.who, access.ConfigRead, w.state, access.Resource{Environment: w.in.Environment, Path: change.Path}) {
+		return change, forbidden(access.ConfigRead)
+	}
+	if !change.Exists || !w.in.Data && w.whole() {
+		return change, nil
 	}
 	if !change.Effective.Document.Exists() {
 		n, err := w.s.snapshot(ctx, w.state, event.Revision)
@@ -241,7 +248,16 @@ func (w *Watcher) seen(ctx context.Context, event *watch.Event, change watch.Cha
 		}
 		change.Effective = doc.Effective
 	}
-	return change, w.s.guardTargets(ctx, w.who, w.state, w.in.Environment, change.Effective.Targets)
+	if pointer, ok := w.s.mayFollow(ctx, w.who, w.state, w.in.Environment, change.Effective.Targets); !ok {
+		return change, unfollowed(pointer)
+	}
+	return change, nil
+}
+
+// whole says whether who may read anything here may read everything, so that no
+// reference need be looked at.
+func (w *Watcher) whole() bool {
+	return len(w.state.rules.Load().source.Files) == 0 && w.who.Principal.Scope == nil
 }
 
 // EnvironmentName is the name of an environment of the watched tenant.

@@ -35,6 +35,7 @@ type Metrics struct {
 	requestSize     *prometheus.HistogramVec
 	responseSize    *prometheus.HistogramVec
 	secretAccess    *prometheus.CounterVec
+	grantUses       *prometheus.CounterVec
 	secretRotations *prometheus.CounterVec
 	secretsOverdue  prometheus.Counter
 	jobFailures     *prometheus.CounterVec
@@ -55,6 +56,7 @@ func NewMetrics(clock func() time.Time) *Metrics {
 	sizes := prometheus.ExponentialBuckets(100, 10, 5)
 	m.requestSize = m.histograms("request_size_bytes", "Bytes of request bodies that were read.", sizes, "method", "endpoint")
 	m.responseSize = m.histograms("response_size_bytes", "Bytes of response bodies that were sent.", sizes, "method", "endpoint")
+	m.grantUses = m.counters("break_glass_uses_total", "Uses of access by break-glass.", "tenant_id")
 	m.secretAccess = m.counters("secret_access_total", "Uses of secrets.", "operation", "tenant_id")
 	m.secretRotations = m.counters("secret_rotations_total", "Rotations of secrets that came to an end.", "backend", "result")
 	m.secretsOverdue = prometheus.NewCounter(prometheus.CounterOpts{
@@ -95,6 +97,13 @@ func (m *Metrics) Handler() http.Handler {
 func (m *Metrics) SecretAccess(operation, tenant string) {
 	if m != nil {
 		m.secretAccess.WithLabelValues(operation, m.tenants.of(tenant)).Inc()
+	}
+}
+
+// GrantUse counts what break-glass access to a tenant was used for.
+func (m *Metrics) GrantUse(tenant string) {
+	if m != nil {
+		m.grantUses.WithLabelValues(m.tenants.of(tenant)).Inc()
 	}
 }
 

@@ -1,0 +1,255 @@
+package service
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"slices"
+	"strconv"
+
+	"github.com/llm-devops/llm-config-manager/internal/access/policy"
+	"github.com/llm-devops/llm-config-manager/internal/config"
+	"github.com/llm-devops/llm-config-manager/internal/seal"
+	"github.com/llm-devops/llm-config-manager/internal/store"
+)
+
+// rules are all that governs a tenant, as of a revision. They are never changed:
+// a write makes others.
+type rules struct {
+	revision config.Revision
+	heads    map[ruleKey]store.Rule // the newest versions that are not deleted
+	source   policy.Source
+	set      *policy.Set
+	labelled bool // a policy looks at labels
+	quota    quotaBody
+	grants   []grant // those that may still be of use, by id
+}
+
+// ruleKey names a rule.
+type ruleKey struct {
+	kind store.RuleKind
+	name string
+}
+
+// manifestName is the name of the one manifest.
+const manifestName = "rules"
+
+// manifest says which rules there are. It is sealed, so that a store cannot
+// leave one out or bring an old one back unnoticed.
+type manifest struct {
+	Rules []manifestEntry `json:"rules"`
+}
+
+type manifestEntry struct {
+	Kind    store.RuleKind `json:"k"`
+	Name    string         `json:"n"`
+	Version config.Version `json:"v"`
+}
+
+func rulePlace(tenant config.TenantID, kind store.RuleKind, name string, version config.Version) seal.Place {
+	return seal.Place{Kind: seal.Rule, Tenant: tenant, Path: string(kind) + ":" + name, Version: int64(version)}
+}
+
+// loadRules reads a tenant's rules as they stand. Rules that are not those of
+// the manifest govern nothing: whoever asks is told that nothing can be decided.
+func (s *Service) loadRules(ctx context.Context, tenant config.Tenant) (*rules, error) {
+	rows, err := s.store.Rules(ctx, tenant.ID)
+	if err != nil {
+		return nil, err
+	}
+	heads := make(map[ruleKey]store.Rule, len(rows))
+	for _, row := range rows {
+		heads[ruleKey{row.Kind, row.Name}] = row
+	}
+	return s.openRules(ctx, tenant, heads)
+}
+
+// openRules checks rules against their manifest, opens and compiles them.
+func (s *Service) openRules(ctx context.Context, tenant config.Tenant, heads map[ruleKey]store.Rule) (*rules, error) {
+	r := &rules{heads: heads, source: policy.Source{Tenant: tenant.Name}}
+	if err := s.checkManifest(ctx, tenant.ID, heads); err != nil {
+		return nil, err
+	}
+	for _, row := range sortedRules(heads) {
+		r.revision = max(r.revision, row.Revision)
+		if err := s.openRule(ctx, tenant.ID, row, r); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	if r.set, err = policy.Compile(r.source); err != nil {
+		return nil, unavailable(err, "the policies of the tenant do not compile")
+	}
+	r.labelled = r.set.Labelled()
+	return r, nil
+}
+
+func (s *Service) openRule(ctx context.Context, tenant config.TenantID, row store.Rule, r *rules) error {
+	switch row.Kind {
+	case store.RulePolicy:
+		body, err := openRuleBody[policyBody](ctx, s, tenant, row)
+		r.source.Files = append(r.source.Files, policy.File{Name: row.Name, Text: body.Text})
+		return err
+	case store.RuleRole:
+		body, err := openRuleBody[policy.Role](ctx, s, tenant, row)
+		body.Name = row.Name
+		r.source.Roles = append(r.source.Roles, body)
+		return err
+	case store.RuleQuota:
+		body, err := openRuleBody[quotaBody](ctx, s, tenant, row)
+		r.quota = body
+		return err
+	case store.RuleGrant:
+		body, err := openRuleBody[grant](ctx, s, tenant, row)
+		r.grants = append(r.grants, body)
+		return err
+	case store.RuleManifest:
+	}
+	return nil
+}
+
+func openRuleBody[T any](ctx context.Context, s *Service, tenant config.TenantID, row store.Rule) (body T, err error) {
+	text, err := s.keyring.Open(ctx, rulePlace(tenant, row.Kind, row.Name, row.Version), row.Sealed)
+	if err != nil {
+		return body, err
+	}
+	if err := json.Unmarshal(text, &body); err != nil {
+		return body, unavailable(err, "a stored rule does not parse")
+	}
+	return body, nil
+}
+
+// sortedRules are rules by kind and name.
+func sortedRules(heads map[ruleKey]store.Rule) []store.Rule {
+	all := make([]store.Rule, 0, len(heads))
+	for _, row := range heads {
+		all = append(all, row)
+	}
+	slices.SortFunc(all, func(a, b store.Rule) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
+	})
+	return all
+}
+
+// checkManifest refuses rules that are not exactly those that were written.
+func (s *Service) checkManifest(ctx context.Context, tenant config.TenantID, heads map[ruleKey]store.Rule) error {
+	if len(heads) == 0 {
+		return nil
+	}
+	row, there := heads[ruleKey{store.RuleManifest, manifestName}]
+	if !there {
+		return alteredRules("there is no manifest")
+	}
+	m, err := openRuleBody[manifest](ctx, s, tenant, row)
+	if err != nil {
+		return err
+	}
+	if len(m.Rules) != len(heads)-1 {
+		return alteredRules("there are " + strconv.Itoa(len(heads)-1) + " rules, and " + strconv.Itoa(len(m.Rules)) + " in the manifest")
+	}
+	for _, e := range m.Rules {
+		if head, there := heads[ruleKey{e.Kind, e.Name}]; !there || head.Version != e.Version {
+			return alteredRules("the " + string(e.Kind) + " " + e.Name + " is not the one in the manifest")
+		}
+	}
+	return nil
+}
+
+func alteredRules(how string) error {
+	return unavailable(config.Errorf(config.KindInternal, "%s", how), "the rules of the tenant are not as they were written")
+}
+
+// ruleWrite is the next version of a rule as it is wanted.
+type ruleWrite struct {
+	kind    store.RuleKind
+	name    string
+	body    any
+	deleted bool
+}
+
+// proposeRules makes of rules the others that there are with some written, adds
+// them to a proposal, and puts them in force when it is committed. The proposal
+// stands only as long as no rule is written meanwhile.
+func (s *Service) proposeRules(ctx context.Context, state *tenantState, now *rules, p *proposal, writes ...ruleWrite) (*rules, error) {
+	heads := make(map[ruleKey]store.Rule, len(now.heads)+len(writes)+1)
+	for key, row := range now.heads {
+		heads[key] = row
+	}
+	for _, w := range writes {
+		if err := s.proposeRule(ctx, state, heads, p, w); err != nil {
+			return nil, err
+		}
+	}
+	var m manifest
+	for _, row := range sortedRules(heads) {
+		if row.Kind != store.RuleManifest {
+			m.Rules = append(m.Rules, manifestEntry{row.Kind, row.Name, row.Version})
+		}
+	}
+	if err := s.proposeRule(ctx, state, heads, p, ruleWrite{kind: store.RuleManifest, name: manifestName, body: m}); err != nil {
+		return nil, err
+	}
+	next, err := s.openRules(ctx, state.tenant, heads)
+	if err != nil {
+		return nil, err
+	}
+	p.write.Expect.Rules = true
+	p.event.Access = true
+	p.after = func(receipt store.Receipt) {
+		for _, w := range p.write.Rules {
+			key := ruleKey{w.Kind, w.Name}
+			if row, there := next.heads[key]; there {
+				row.Revision, row.Time, row.Author = receipt.Revision, receipt.Time, p.write.Entry.Author
+				next.heads[key] = row
+			}
+		}
+		next.revision = receipt.Revision
+		state.govern(next)
+	}
+	return next, nil
+}
+
+func (s *Service) proposeRule(ctx context.Context, state *tenantState, heads map[ruleKey]store.Rule, p *proposal, w ruleWrite) error {
+	key := ruleKey{w.kind, w.name}
+	version, err := s.nextRuleVersion(ctx, state.tenant.ID, heads, key)
+	if err != nil {
+		return err
+	}
+	row := store.RuleWrite{Kind: w.kind, Name: w.name, Version: version, Deleted: w.deleted}
+	if w.deleted {
+		delete(heads, key)
+	} else {
+		text, err := json.Marshal(w.body)
+		if err != nil {
+			return err
+		}
+		if row.Sealed, err = s.keyring.Seal(ctx, rulePlace(state.tenant.ID, w.kind, w.name, version), text); err != nil {
+			return err
+		}
+		heads[key] = store.Rule{Kind: w.kind, Name: w.name, Version: version, Sealed: row.Sealed}
+	}
+	p.write.Rules = append(p.write.Rules, row)
+	return nil
+}
+
+// nextRuleVersion goes on counting after a delete.
+func (s *Service) nextRuleVersion(ctx context.Context, tenant config.TenantID, heads map[ruleKey]store.Rule, key ruleKey) (config.Version, error) {
+	if row, there := heads[key]; there {
+		return row.Version + 1, nil
+	}
+	row, err := s.store.Rule(ctx, tenant, key.kind, key.name, 0)
+	if config.KindOf(err) == config.KindNotFound {
+		return 1, nil
+	}
+	return row.Version + 1, err
+}
+
+// govern puts rules in force, unless newer ones are.
+func (t *tenantState) govern(next *rules) {
+	for {
+		now := t.rules.Load()
+		if now != nil && now.revision > next.revision || t.rules.CompareAndSwap(now, next) {
+			return
+		}
+	}
+}
