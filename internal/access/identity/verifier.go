@@ -39,10 +39,9 @@ type Options struct {
 // Verifier finds out who comes with a JSON Web Token or a certificate. It is safe
 // for concurrent use.
 type Verifier struct {
-	clock   func() time.Time
-	base    *http.Client
-	logger  *slog.Logger
-	askTime time.Duration
+	clock  func() time.Time
+	base   *http.Client
+	logger *slog.Logger
 
 	current atomic.Pointer[snapshot]
 
@@ -81,7 +80,7 @@ func New(o Options) *Verifier {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	v := &Verifier{clock: o.Clock, base: o.HTTP, logger: o.Logger, askTime: askTime, used: map[string]*used{}}
+	v := &Verifier{clock: o.Clock, base: o.HTTP, logger: o.Logger, used: map[string]*used{}}
 	v.current.Store(newSnapshot(nil))
 	return v
 }
@@ -136,7 +135,7 @@ func (v *Verifier) issuer(settings Issuer, before *snapshot) (*issuer, error) {
 	} else {
 		i.keys = &keyring{
 			source: source{issuer: settings.URL, client: clientFor(v.base, roots), keys: &location{}},
-			clock:  v.clock, logger: v.logger, askTime: v.askTime,
+			clock:  v.clock, logger: v.logger, askTime: askTime,
 		}
 	}
 	if v.used[settings.URL] == nil {

@@ -8,6 +8,7 @@ package issuertest
 import (
 	"encoding/json"
 	"encoding/pem"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -61,7 +62,9 @@ func NewAt(t testing.TB, clock func() time.Time) *Issuer {
 		clock: clock, answers: map[string]http.HandlerFunc{}, asked: map[string]int{},
 		user: map[string]any{"sub": "user-1", "email": "ada@example.com"}, clients: map[string]string{}, grants: map[string]grant{},
 	}
-	i.server = httptest.NewTLSServer(http.HandlerFunc(i.serve))
+	i.server = httptest.NewUnstartedServer(http.HandlerFunc(i.serve))
+	i.server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // of clients that refuse its certificate
+	i.server.StartTLS()
 	t.Cleanup(i.server.Close)
 	i.URL, i.Client = i.server.URL, i.server.Client()
 	i.CA = filepath.Join(t.TempDir(), "issuer-ca.pem")
@@ -71,6 +74,15 @@ func NewAt(t testing.TB, clock func() time.Time) *Issuer {
 	}
 	i.Rotate()
 	return i
+}
+
+// Plain starts a second listener of the issuer without TLS and answers where it
+// is. Who wants the issuer to be there sets its URL.
+func (i *Issuer) Plain(t testing.TB) string {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(i.serve))
+	t.Cleanup(server.Close)
+	return server.URL
 }
 
 // Answer has the test answer a path; nil has the issuer answer it again.

@@ -188,7 +188,8 @@ func (s signing) signature(text string) []byte {
 	case *ecdsa.PrivateKey:
 		r, second, err := ecdsa.Sign(rand.Reader, private, digest)
 		size := (private.Curve.Params().BitSize + 7) / 8
-		both := must(r, err).FillBytes(make([]byte, 2*size))
+		both := make([]byte, 2*size)
+		must(r, err).FillBytes(both[:size])
 		second.FillBytes(both[size:])
 		return both
 	case ed25519.PrivateKey:
