@@ -381,6 +381,10 @@ func TestNewRefuses(t *testing.T) {
 	}
 	_, err := New("https://config.test", WithHTTPClient(&http.Client{}), WithRootCAs(x509.NewCertPool()))
 	wantError(t, err, "roots", "HTTP client")
+	_, err = New("https://config.test", WithHTTPClient(&http.Client{}), WithClientCertificate("a.crt", "a.key"))
+	wantError(t, err, "client certificate", "HTTP client")
+	_, err = New("https://config.test", WithClientCertificate("nowhere.crt", "nowhere.key"))
+	wantError(t, err, "the client certificate cannot be used", "nowhere.crt", "PEM")
 }
 
 func TestTenantIsNeeded(t *testing.T) {
@@ -449,7 +453,7 @@ func TestTLSRoots(t *testing.T) {
 		t.Errorf("%+v, %v", v, err)
 	}
 	_, err := must(New(server.URL, WithRootCAs(x509.NewCertPool()), WithRetry(Retry{Attempts: 1}))).Version(t.Context())
-	wantError(t, err, "certificate", "SSL_CERT_FILE")
+	wantError(t, err, "certificate", "LLM_CONFIG_CA_FILE", "WithRootCAs")
 	_, err = must(New(strings.Replace(server.URL, "https:", "http:", 1), WithRetry(Retry{Attempts: 1}))).Version(t.Context())
 	wantError(t, err, "takes no plain HTTP: use https:// in the address")
 	_, err = must(New(strings.Replace(server.URL, "127.0.0.1", "localhost", 1), WithRootCAs(roots), WithRetry(Retry{Attempts: 1}))).Version(t.Context())

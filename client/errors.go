@@ -147,7 +147,13 @@ func (c *Client) unreachable(err error) error {
 // remedy is the next step after what the network said.
 func (c *Client) remedy(err error) string {
 	if errors.As(err, new(x509.UnknownAuthorityError)) {
-		return "if it is the right server, name the file with its authority's certificate in SSL_CERT_FILE"
+		return "if it is the right server, name the file with its authority's certificate in LLM_CONFIG_CA_FILE, or in a program use WithRootCAs"
+	}
+	if strings.Contains(err.Error(), "remote error: tls: certificate required") || strings.Contains(err.Error(), "http2: client conn could not be established") {
+		return "if this server wants to see a client certificate, name one in LLM_CONFIG_CLIENT_CERT and its key in LLM_CONFIG_CLIENT_KEY, or in a program use WithClientCertificate"
+	}
+	if strings.Contains(err.Error(), "remote error: tls: ") {
+		return "the server refuses the handshake; check that the client certificate has not ended and is of an authority that the server accepts"
 	}
 	if errors.As(err, new(x509.HostnameError)) {
 		return "use an address that its certificate names"

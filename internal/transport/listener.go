@@ -30,8 +30,8 @@ func (l *boundListener) Accept() (net.Conn, error) {
 			return &boundConn{Conn: conn, closed: sync.OnceFunc(func() { l.open.Add(-1) })}, nil
 		}
 		l.open.Add(-1)
-		drop(conn)
 		l.refused()
+		drop(conn)
 	}
 }
 
