@@ -65,7 +65,10 @@ func readToken(bearer string) (token, error) {
 		return token{}, errors.New("the token has not the three parts of a signed one")
 	}
 	first, rest, _ := strings.Cut(bearer, ".")
-	second, _, _ := strings.Cut(rest, ".")
+	second, third, _ := strings.Cut(rest, ".")
+	if _, err := base64.RawURLEncoding.Strict().DecodeString(third); err != nil {
+		return token{}, errors.New("the token's signature: not base64url")
+	}
 	header, err := object(first)
 	if err != nil {
 		return token{}, fmt.Errorf("the token's header: %w", err)
@@ -198,7 +201,7 @@ func audience(value any) ([]string, bool) {
 // instant reads seconds since 1970.
 func instant(value any) (time.Time, bool) {
 	seconds, ok := value.(float64)
-	if !ok || seconds < 1 || seconds > lastInstant {
+	if !ok || seconds < 0 || seconds > lastInstant {
 		return time.Time{}, false
 	}
 	return time.Unix(int64(seconds), 0).UTC(), true

@@ -79,7 +79,7 @@ func (i *Issuer) authorize(w http.ResponseWriter, r *http.Request) {
 		}))
 	}
 	redirect.RawQuery = back.Encode()
-	http.Redirect(w, r, redirect.String(), http.StatusFound)
+	http.Redirect(w, r, redirect.String(), http.StatusFound) //nolint:gosec // G710: a test says where its browser is sent back to
 }
 
 func (i *Issuer) device(w http.ResponseWriter, r *http.Request) {
