@@ -35,7 +35,7 @@ func addressed(c *cobra.Command, err error) error {
 // takesNoDocument says that a pointer in an answer to c is into a body of the
 // API, and not into somebody's document.
 func takesNoDocument(c *cobra.Command) bool {
-	return c.HasParent() && slices.Contains([]string{"secret", "key", "token", "tenant"}, c.Parent().Name())
+	return c.HasParent() && slices.Contains([]string{"secret", "key", "token", "tenant", "policy", "role", "authz", "quota", "break-glass"}, c.Parent().Name())
 }
 
 // concernsServer says that it takes an administrator of the server.

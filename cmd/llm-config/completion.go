@@ -96,3 +96,37 @@ func (s *scope) completeEnvironments(c *cobra.Command, _ []string, _ string) ([]
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
+
+// completePolicies completes the name of a policy file of the tenant's own.
+func (s *scope) completePolicies(c *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	from, err := s.ofTenant(c)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	list, err := from.Policies(c.Context())
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	names := make([]cobra.Completion, len(list.Policies))
+	for i, file := range list.Policies {
+		names[i] = file.Name
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeRoles completes the name of a role, the built-in ones too.
+func (s *scope) completeRoles(c *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	from, err := s.ofTenant(c)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	list, err := from.Roles(c.Context())
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	names := make([]cobra.Completion, len(list.Roles))
+	for i, role := range list.Roles {
+		names[i] = role.Name
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}

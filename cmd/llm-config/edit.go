@@ -211,9 +211,12 @@ func (e *editing) moved(ctx context.Context) (comment string, _ error) {
 }
 
 // kept adds where the person's text is.
-func (e *editing) kept(f *failure) error {
+func (e *editing) kept(f *failure) error { return f.keptIn(e.file) }
+
+// keptIn is f with the file that a person's text is in.
+func (f *failure) keptIn(file string) *failure {
 	copied := *f
-	copied.next = "your text is in " + e.file
+	copied.next = "your text is in " + file
 	if f.next != "" {
 		copied.next = f.next + "; " + copied.next
 	}

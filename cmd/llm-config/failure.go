@@ -161,8 +161,11 @@ func violationLine(environment, path, pointer, message string) string {
 	if environment != "" {
 		where = strings.TrimSuffix(environment+":"+path, ":")
 	}
-	if pointer != "" {
+	switch {
+	case strings.HasPrefix(pointer, "/"):
 		where += "#" + pointer
+	case pointer != "": // of text that is no JSON: its line and column
+		where = strings.TrimPrefix(where+":"+pointer, ":")
 	}
 	if where == "" {
 		return message

@@ -19,6 +19,7 @@ const (
 	groupHistory   = "history"
 	groupFolders   = "folders"
 	groupSecrets   = "secrets"
+	groupAccess    = "access"
 	groupManage    = "manage"
 )
 
@@ -31,7 +32,8 @@ The server, the tenant, the environment and the token come from flags or from
 LLM_CONFIG_ADDR, LLM_CONFIG_TENANT, LLM_CONFIG_ENV and LLM_CONFIG_TOKEN.
 LLM_CONFIG_CA_FILE names authorities for the server's certificate.
 
-Exit status: 0 done, 1 failed, 2 there is a difference (diff, dry runs).`,
+Exit status: 0 done, 1 failed, 2 there is a difference (diff, dry runs) or a denial
+(authz explain).`,
 		`  llm-config serve --dev
   llm-config set -e base gateway/limits requests_per_minute=600
   llm-config get -e production gateway/limits`)
@@ -44,6 +46,7 @@ Exit status: 0 done, 1 failed, 2 there is a difference (diff, dry runs).`,
 		&cobra.Group{ID: groupHistory, Title: "History:"},
 		&cobra.Group{ID: groupFolders, Title: "Folders and processes:"},
 		&cobra.Group{ID: groupSecrets, Title: "Secrets and keys:"},
+		&cobra.Group{ID: groupAccess, Title: "Access:"},
 		&cobra.Group{ID: groupManage, Title: "Server and tenants:"},
 	)
 	root.SetHelpCommand(newHelpCommand(a))
@@ -92,9 +95,11 @@ func verbs(a *app) map[string][]*cobra.Command {
 		},
 		groupFolders: {newApplyCommand(a), newExportCommand(a), newImportCommand(a), newWatchCommand(a), newRunCommand(a)},
 		groupSecrets: {newSecretCommand(a), newClientsCommand(a), newKeyCommand(a)},
+		groupAccess: {
+			newTokenCommand(a), newPolicyCommand(a), newRoleCommand(a), newAuthzCommand(a), newGrantCommand(a), newWhoamiCommand(a),
+		},
 		groupManage: {
-			newServeCommand(a), newTenantCommand(a), newEnvironmentCommand(a), newTokenCommand(a), newLayerCommand(a), newDevCertCommand(a),
-			newWhoamiCommand(a), newVersionCommand(a),
+			newServeCommand(a), newDevCertCommand(a), newTenantCommand(a), newQuotaCommand(a), newEnvironmentCommand(a), newLayerCommand(a), newVersionCommand(a),
 		},
 	}
 }

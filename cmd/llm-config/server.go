@@ -12,7 +12,7 @@ import (
 
 func newWhoamiCommand(a *app) *cobra.Command {
 	c := a.command("whoami", "Show who the server takes you for",
-		"Show who the server takes you for by your token, and what that may do.", `  llm-config whoami`)
+		"Show who the server takes you for: your roles, what your token is narrowed to and\nbound to, and until when it holds.", `  llm-config whoami`)
 	s, out := a.serverFlags(c), a.outputFlag(c, listFormats...)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		from, err := s.client(c)
@@ -24,8 +24,12 @@ func newWhoamiCommand(a *app) *cobra.Command {
 			return err
 		}
 		return out.show(view{data: who, values: []string{who.Name}, people: func(p *printer) {
-			t := newTable("NAME", "ID", "BY", "RIGHTS", "EXPIRES")
-			t.row(who.Name, who.ID, who.Method, rights(who.TenantAdmin, who.ServerAdmin, who.Tenant), when(who.Expires))
+			narrowed := "-"
+			if who.TokenRights != nil {
+				narrowed = narrowedText(*who.TokenRights)
+			}
+			t := newTable("NAME", "ID", "BY", "ROLES", "NARROWED", "EXPIRES")
+			t.row(who.Name, who.ID, who.Method, rolesText(who.Roles, who.TenantAdmin, who.ServerAdmin, who.Tenant), narrowed, when(who.Expires))
 			t.print(p)
 		}})
 	}

@@ -1,9 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -107,6 +113,51 @@ func (d *days) check() error {
 	return nil
 }
 
+// rightsFlags say what a token is given, narrowed to and bound to.
+type rightsFlags struct {
+	api.TokenRights
+}
+
+func (r *rightsFlags) add(c *cobra.Command, s *scope) {
+	flags := c.Flags()
+	flags.StringSliceVar(&r.Roles, "role", nil, "a `ROLE` in the tenant; may be given again (default admin)")
+	flags.StringSliceVar(&r.Environments, "only-env", nil, "good for this `ENVIRONMENT` alone; may be given again")
+	flags.StringSliceVar(&r.Paths, "path", nil, "good for documents and secrets at this `PREFIX` or below alone; may be given again")
+	flags.StringSliceVar(&r.Actions, "action", nil, "good for this `ACTION` alone, such as config.read; may be given again")
+	flags.StringSliceVar(&r.Addresses, "address", nil, "usable from this `ADDRESS` or network alone, such as 10.1.0.0/16; may be given again")
+	flags.StringVar(&r.Certificate, "certificate", "", "usable with this client `CERTIFICATE` alone: its SHA-256 in hex, @FILE to take that of a PEM file, or a spiffe:// or dns: name in it")
+	complete(c, "role", s.completeRoles)
+	complete(c, "only-env", s.completeEnvironments)
+}
+
+// request adds the rights to what token to issue.
+func (r *rightsFlags) request(token *api.NewToken) (err error) {
+	token.TokenRights = r.TokenRights
+	if file, named := strings.CutPrefix(r.Certificate, "@"); named {
+		token.Certificate, err = fingerprint(file)
+	}
+	return err
+}
+
+// fingerprint is the hex SHA-256 of the first certificate in a PEM file.
+func fingerprint(file string) (string, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
+			return "", failf("the certificate in %s cannot be read: %v", file, err)
+		}
+		sum := sha256.Sum256(block.Bytes)
+		return hex.EncodeToString(sum[:]), nil
+	}
+	return "", failf("%s holds no certificate", file).hint("name the PEM file with the client's certificate, not the one with its key")
+}
+
 func printToken(p *printer, token api.IssuedToken) {
 	p.printf("token %s (%s) is valid until %s; it is shown only now:\n%s\n",
 		clean(token.Name), token.ID, when(token.Expires), token.Value)
@@ -115,11 +166,24 @@ func printToken(p *printer, token api.IssuedToken) {
 func newTokenCreateCommand(a *app) *cobra.Command {
 	c := a.command("create NAME", "Issue a token",
 		`Issue a token. Its value is shown once and kept nowhere; -o value prints nothing
+else.
+
+What it may do is what its roles may, narrowed to the environments, prefixes and
+actions that are named; without --role it is an administrator's. You cannot give more
+than you have. Here an environment is named with --only-env, as -e elsewhere says
+where to work and a token is for the whole tenant.
+
+A token that is bound to an address or a client certificate is refused from anywhere
 else.`,
 		`  llm-config token create ci --ttl 90d
-  llm-config token create ci -o value > ci.token`)
+  llm-config token create ci -o value > ci.token
+  llm-config token create gateway --role application --only-env production --path gateway
+  llm-config token create deploy --role operator --action config.read,config.write --address 10.1.0.0/16
+  llm-config token create edge --role application --certificate @edge.pem`)
 	s, out := a.tokenScope(c), a.outputFlag(c, listFormats...)
 	flags := newTokenFlags(c, "", "")
+	var rights rightsFlags
+	rights.add(c, s.scope)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		to, err := s.client(c)
 		if err != nil {
@@ -130,7 +194,11 @@ else.`,
 			create = to.CreateServerToken
 		}
 		flags.name = args[0]
-		issued, err := create(c.Context(), *flags.request())
+		in := flags.request()
+		if err := rights.request(in); err != nil {
+			return err
+		}
+		issued, err := create(c.Context(), *in)
 		return out.showIssued(issued, err)
 	}
 	return c
@@ -239,32 +307,67 @@ func tokensView(list api.TokenList) view {
 		v.values = append(v.values, token.ID)
 	}
 	v.people = func(p *printer) {
-		t := newTable("ID", "NAME", "RIGHTS", "CREATED", "BY", "EXPIRES", "REVOKED")
+		t := newTable("ID", "NAME", "ROLES", "NARROWED", "CREATED", "BY", "EXPIRES", "LAST USED", "REVOKED")
 		for _, token := range list.Tokens {
-			revoked := "-"
-			if token.Revoked != nil {
-				revoked = when(*token.Revoked)
-			}
-			t.row(token.ID, token.Name, rights(token.TenantAdmin, token.ServerAdmin, token.Tenant), when(token.Created), token.Author, when(token.Expires), revoked)
+			roles := rolesText(token.Roles, token.TenantAdmin, token.ServerAdmin, "")
+			t.row(token.ID, token.Name, roles, p.value(narrowedText(token.TokenRights)),
+				when(token.Created), token.Author, when(token.Expires), orDash(token.LastUsed), orDash(token.Revoked))
 		}
 		t.print(p)
 	}
 	return v
 }
 
-// rights says in words what an identity may do.
-func rights(tenantAdmin, serverAdmin bool, tenant string) string {
+// orDash is a time that may be absent.
+func orDash(t *time.Time) string {
+	if t == nil {
+		return "-"
+	}
+	return when(*t)
+}
+
+// rolesText says in words what somebody is; in a list of one tenant's tokens the
+// tenant is left out.
+func rolesText(roles []string, tenantAdmin, serverAdmin bool, tenant string) string {
 	var all []string
 	if serverAdmin {
 		all = append(all, "server admin")
 	}
-	if tenantAdmin {
-		all = append(all, "admin of "+tenant)
+	if len(roles) == 0 && tenantAdmin {
+		roles = []string{"admin"}
 	}
-	if all == nil {
-		return "none"
+	if text := strings.Join(roles, ", "); text != "" {
+		if tenant != "" {
+			text += " of " + tenant
+		}
+		all = append(all, text)
 	}
-	return strings.Join(all, ", ")
+	return cmp.Or(strings.Join(all, ", "), "none")
+}
+
+// narrowedText says in a few words what a token is good for, and where.
+func narrowedText(r api.TokenRights) string {
+	var parts []string
+	for _, part := range []struct {
+		what   string
+		values []string
+	}{{"in ", r.Environments}, {"below ", r.Paths}, {"", r.Actions}, {"from ", r.Addresses}} {
+		if len(part.values) > 0 {
+			parts = append(parts, part.what+strings.Join(part.values, ", "))
+		}
+	}
+	if r.Certificate != "" {
+		parts = append(parts, "with "+certificateText(r.Certificate))
+	}
+	return cmp.Or(strings.Join(parts, "; "), "-")
+}
+
+// certificateText shortens a fingerprint to what tells it from others.
+func certificateText(certificate string) string {
+	if len(certificate) == hex.EncodedLen(sha256.Size) && !strings.Contains(certificate, ":") {
+		return "certificate " + certificate[:12] + "…"
+	}
+	return certificate
 }
 
 func newTokenRevokeCommand(a *app) *cobra.Command {

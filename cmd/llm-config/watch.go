@@ -86,7 +86,7 @@ func (o *output) events(all iter.Seq2[client.Event, error]) error {
 // final says that trying again will not help: the server understood and said no.
 func final(err error) bool {
 	var problem *api.Problem
-	return errors.As(err, &problem) && problem.Status >= 400 && problem.Status < 500
+	return errors.As(err, &problem) && problem.Status >= 400 && problem.Status < 500 && problem.Code != api.CodeRateLimited
 }
 
 func (o *output) event(event client.Event) error {
