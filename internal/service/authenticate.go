@@ -127,6 +127,7 @@ func (s *Service) Identity(ctx context.Context, who Caller) (Identity, error) {
 		if answer.Grants, err = access.ParseGrants(row.Grants); err != nil {
 			return answer, unavailable(err, "the token cannot be read")
 		}
+		answer.Grants.Ancestors = nil
 	}
 	if who.Principal.Tenant == (config.TenantID{}) {
 		return answer, nil

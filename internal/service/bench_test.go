@@ -40,13 +40,13 @@ func openBench(b *testing.B, tenants int) (*service.Service, []string, []service
 	keyring, err := seal.OpenKeyring(ctx, seal.Keepers{Write: keeper}, keys, data, seal.Options{})
 	must(err)
 	s := service.New(service.Options{Store: data, Keyring: keyring})
-	root := service.Caller{Principal: access.Principal{ID: "bench", Name: "bench", Method: access.MethodToken, ServerAdmin: true}}
+	root := service.Caller{Principal: access.Principal{ID: "bench", Name: "bench", Method: access.MethodToken, ServerAdmin: true}.Sealed()}
 	var names []string
 	var callers []service.Caller
 	for i := range tenants {
 		founded, err := s.CreateTenant(ctx, root, fmt.Sprintf("tenant-%d", i), service.TokenRequest{})
 		must(err)
-		p := access.Principal{ID: founded.Token.ID, Name: "bench", Method: access.MethodToken, Tenant: founded.Tenant.ID, TenantAdmin: true}
+		p := access.Principal{ID: founded.Token.ID, Name: "bench", Method: access.MethodToken, Tenant: founded.Tenant.ID, Roles: []string{access.RoleAdmin}}.Sealed()
 		names, callers = append(names, founded.Tenant.Name), append(callers, service.Caller{Principal: p})
 	}
 	return s, names, callers

@@ -147,6 +147,7 @@ func (p *plan) after(at place) (config.Document, bool) {
 type wish struct {
 	drafts []draft
 	lost   []Lost
+	lostIn string // the environment whose they are
 	notes  []string
 }
 
@@ -232,7 +233,7 @@ func (s *Service) wished(ctx context.Context, who Caller, state *tenantState, n 
 	}
 	*result = ChangeResult{Message: w.message, Edits: p.results(), Notes: slices.Concat(wish.notes, missing)}
 	for _, l := range wish.lost {
-		if s.may(ctx, who, access.ConfigRead, state, access.Resource{Environment: l.environment, Path: l.Path}) {
+		if s.may(ctx, who, access.ConfigRead, state, access.Resource{Environment: wish.lostIn, Path: l.Path}) {
 			result.Lost = append(result.Lost, l)
 		}
 	}

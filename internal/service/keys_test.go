@@ -193,7 +193,7 @@ func TestTokensHaveSuccessors(t *testing.T) {
 	a := newTenant(t)
 	old := a.issue(service.TokenRequest{Name: "ci", TTL: 30 * day})
 	works := func(text string) bool {
-		_, err := a.s.Authenticate(t.Context(), text, service.Caller{}, someone)
+		_, err := a.s.Authenticate(t.Context(), service.Credentials{Bearer: text}, service.Caller{Source: someone})
 		return err == nil
 	}
 	successor, err := a.s.RotateToken(t.Context(), a.who, a.tenant, old.ID, service.TokenStep{})

@@ -319,10 +319,7 @@ func refusedPolicy(report policy.Report) error {
 	for _, t := range report.Tests {
 		if !t.Passed {
 			kind = config.KindInvalidPolicy
-			details = append(details, config.Problem{
-				Path: t.File, Pointer: fmt.Sprintf("%d:1", t.Line),
-				Message: "the test case wants " + t.Want + " and gets " + t.Got + ": " + t.Text,
-			})
+			details = append(details, config.Problem{Path: t.File, Pointer: fmt.Sprintf("%d:1", t.Line), Message: failedTest(t)})
 		}
 	}
 	if len(details) == 0 {
@@ -332,6 +329,14 @@ func refusedPolicy(report policy.Report) error {
 		Hint("`llm-config policy check` shows all that was found, and writes nothing")
 	e.Details = details[:min(len(details), 100)]
 	return e
+}
+
+func failedTest(t policy.TestResult) string {
+	got := "gets " + t.Got
+	if t.Got == "" {
+		got = "cannot be decided"
+	}
+	return fmt.Sprintf("the test case wants %s and %s (%s): %s", t.Want, got, strings.Join(t.Reasons, "; "), t.Text)
 }
 
 // TestPolicies runs the test cases of all files, as they stand or with one put,

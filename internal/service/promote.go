@@ -24,8 +24,6 @@ type Lost struct {
 	Path    config.Path
 	Pointer string
 	Value   any
-
-	environment string // whose it was
 }
 
 // Promote replaces the target's own layers by the source's. What the target
@@ -112,7 +110,7 @@ func (n *snapshot) promote(ctx context.Context, from *snapshot, in PromoteReques
 	if err := n.read(ctx, paths...); err != nil {
 		return wish{}, err
 	}
-	var w wish
+	w := wish{lostIn: in.To}
 	for _, path := range paths {
 		to, now := from.layer(place{source.ID, path}), n.layer(place{target.ID, path})
 		switch {
@@ -123,7 +121,7 @@ func (n *snapshot) promote(ctx context.Context, from *snapshot, in PromoteReques
 				Hint("prune deletes what only the target says")
 		}
 		w.drafts = append(w.drafts, draftTo(place{target.ID, path}, to.doc))
-		w.lost = append(w.lost, lost(in.To, path, now.doc, to.doc)...)
+		w.lost = append(w.lost, lost(path, now.doc, to.doc)...)
 	}
 	return w, nil
 }
@@ -139,11 +137,11 @@ func (n *snapshot) promoted(ctx context.Context, from *snapshot, source, target 
 }
 
 // lost are the values of the target that the promotion removes or replaces.
-func lost(environment string, path config.Path, target, source config.Document) []Lost {
+func lost(path config.Path, target, source config.Document) []Lost {
 	var all []Lost
 	for _, d := range config.Diff(target, source) {
 		if d.Op != config.DiffAdd {
-			all = append(all, Lost{path, d.Pointer, d.From, environment})
+			all = append(all, Lost{path, d.Pointer, d.From})
 		}
 	}
 	return all

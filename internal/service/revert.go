@@ -29,7 +29,11 @@ func (s *Service) Revert(ctx context.Context, who Caller, tenant string, in Reve
 		return ChangeResult{}, err
 	}
 	for _, e := range edits {
-		resource := access.Resource{Environment: state.tree.Load().Name(e.Environment), Path: config.MustPath(e.Path)}
+		environment, there := state.tree.Load().Get(e.Environment)
+		if !there {
+			return ChangeResult{}, environmentGone()
+		}
+		resource := access.Resource{Environment: environment.Name, Path: config.MustPath(e.Path)}
 		if err := s.guardWrite(ctx, who, state, resource); err != nil {
 			return ChangeResult{}, err
 		}
@@ -66,7 +70,7 @@ func (n *snapshot) revert(ctx context.Context, edits []entryEdit, revision confi
 		at := place{e.Environment, config.MustPath(e.Path)}
 		environment, there := n.tree.Get(e.Environment)
 		if !there {
-			return wish{}, config.Errorf(config.KindNotFound, "an environment that the change touched was deleted since")
+			return wish{}, environmentGone()
 		}
 		if err := n.read(ctx, at.path); err != nil {
 			return wish{}, err
@@ -106,6 +110,10 @@ func (s *Service) versionBefore(ctx context.Context, n *snapshot, at place, vers
 		err = o.gone
 	}
 	return o.doc, err
+}
+
+func environmentGone() error {
+	return config.Errorf(config.KindNotFound, "an environment that the change touched was deleted since")
 }
 
 func noRevision(revision config.Revision) error {

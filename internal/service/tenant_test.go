@@ -22,7 +22,7 @@ func TestCreateTenant(t *testing.T) {
 	}
 	same(t, "name of the first token", "admin", founded.Token.Name)
 	who := w.authenticate(t, founded.Token.Reveal())
-	if p := who.Principal; p.Tenant != founded.Tenant.ID || !p.TenantAdmin || p.ServerAdmin {
+	if p := who.Principal; p.Tenant != founded.Tenant.ID || !p.HasRole(access.RoleAdmin) || p.ServerAdmin {
 		t.Errorf("the first token is of %+v", p)
 	}
 	a := &actor{w, t, "acme", founded.Tenant.ID, founded.Token.Reveal(), who}
@@ -107,7 +107,7 @@ func TestDeleteTenantDestroysItsKeyAndEndsItsWatches(t *testing.T) {
 	_, err = w.s.Identity(t.Context(), a.who)
 	mustBe(t, config.KindNotFound, err)
 	w.clock.move(time.Second)
-	_, err = w.s.Authenticate(t.Context(), a.token, service.Caller{}, someone)
+	_, err = w.s.Authenticate(t.Context(), service.Credentials{Bearer: a.token}, service.Caller{Source: someone})
 	mustBe(t, config.KindUnauthenticated, err)
 	_, err = w.s.DeleteTenant(t.Context(), w.root, "acme")
 	mustBe(t, config.KindNotFound, err)
@@ -172,7 +172,7 @@ func TestDevelopmentToken(t *testing.T) {
 	first, err := w.s.DevelopmentToken(t.Context(), "")
 	must(t, err)
 	p := w.authenticate(t, first).Principal
-	if !p.TenantAdmin || !p.ServerAdmin || p.Name != "development" {
+	if !p.HasRole(access.RoleAdmin) || !p.ServerAdmin || p.Name != "development" {
 		t.Errorf("the token is of %+v", p)
 	}
 	same(t, "lifetime", service.DefaultTokenTime, p.Expires.Sub(midnight))
@@ -203,7 +203,7 @@ func TestFirstTokenIsGivenOnce(t *testing.T) {
 	again, err := firstToken(t, w.s)
 	must(t, err)
 	same(t, "the second first token", "", again)
-	if p := w.root.Principal; !p.ServerAdmin || p.TenantAdmin || p.Tenant != (config.TenantID{}) || p.Method != access.MethodToken {
+	if p := w.root.Principal; !p.ServerAdmin || p.HasRole(access.RoleAdmin) || p.Tenant != (config.TenantID{}) || p.Method != access.MethodToken {
 		t.Errorf("the first token is of %+v", p)
 	}
 }

@@ -69,6 +69,7 @@ func (t TokenInfo) Roles() []string {
 
 func tokenInfo(t store.Token) TokenInfo {
 	grants, _ := access.ParseGrants(t.Grants) // a row that does not parse is no token, and looks like one of nobody
+	grants.Ancestors = nil
 	return TokenInfo{
 		ID: t.ID, Name: t.Name, TenantAdmin: t.TenantAdmin, ServerAdmin: t.ServerAdmin, Grants: grants,
 		Author: t.Author, Created: t.Created, Expires: t.Expires, Revoked: t.Revoked, LastUsed: t.LastUsed,

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/llm-devops/llm-config-manager/internal/access"
 	"github.com/llm-devops/llm-config-manager/internal/config"
 	"github.com/llm-devops/llm-config-manager/internal/service"
 	"github.com/llm-devops/llm-config-manager/internal/store"
@@ -29,7 +30,7 @@ func (a *actor) holder(token service.IssuedToken) *actor {
 
 func (a *actor) authenticates(kind config.Kind) {
 	a.t.Helper()
-	_, err := a.s.Authenticate(a.t.Context(), a.token, service.Caller{}, someone)
+	_, err := a.s.Authenticate(a.t.Context(), service.Credentials{Bearer: a.token}, service.Caller{Source: someone})
 	if config.KindOf(err) != kind {
 		a.t.Errorf("authenticating answers %v, want %q", err, kind)
 	}
@@ -41,7 +42,7 @@ func TestATenantsTokens(t *testing.T) {
 	info := service.TokenInfo{ID: token.ID, Name: "gateway", TenantAdmin: true, Author: "ann", Created: midnight, Expires: midnight.Add(time.Hour)}
 	same(t, "what may be known of it", info, token.TokenInfo)
 	b := a.holder(token)
-	if p := b.who.Principal; p.ServerAdmin || !p.TenantAdmin || p.Tenant != a.id {
+	if p := b.who.Principal; p.ServerAdmin || !p.HasRole(access.RoleAdmin) || p.Tenant != a.id {
 		t.Errorf("the token is of %+v", p)
 	}
 	if shown := fmt.Sprintf("%v %+v %#v", token, token, &token); strings.Contains(shown, b.token[len("llmc_")+17:]) {
@@ -166,7 +167,7 @@ func TestServerTokens(t *testing.T) {
 	token, err := w.s.CreateServerToken(t.Context(), w.root, service.TokenRequest{Name: "ops", TenantAdmin: true})
 	must(t, err)
 	who := w.authenticate(t, token.Reveal())
-	if p := who.Principal; !p.ServerAdmin || p.TenantAdmin || p.Tenant != (config.TenantID{}) {
+	if p := who.Principal; !p.ServerAdmin || p.HasRole(access.RoleAdmin) || p.Tenant != (config.TenantID{}) {
 		t.Errorf("the token is of %+v", p)
 	}
 	tokens, _, err := w.s.ServerTokens(t.Context(), who, page(10))
@@ -175,7 +176,7 @@ func TestServerTokens(t *testing.T) {
 	revoked, err := w.s.RevokeServerToken(t.Context(), w.root, token.ID)
 	must(t, err)
 	same(t, "status", service.Committed, revoked.Status)
-	_, err = w.s.Authenticate(t.Context(), token.Reveal(), service.Caller{}, someone)
+	_, err = w.s.Authenticate(t.Context(), service.Credentials{Bearer: token.Reveal()}, service.Caller{Source: someone})
 	mustBe(t, config.KindTokenRevoked, err)
 	again, err := w.s.RevokeServerToken(t.Context(), w.root, token.ID)
 	must(t, err)

@@ -2,7 +2,6 @@ package service_test
 
 import (
 	"fmt"
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -35,7 +34,7 @@ func TestTheStoreIsNotTrustedWithTokens(t *testing.T) {
 			AddTokens: []store.Token{forged},
 		})
 		must(t, err)
-		_, err = w.start().Authenticate(t.Context(), drawn.Reveal(), service.Caller{}, netip.MustParseAddr("192.0.2.1"))
+		_, err = w.start().Authenticate(t.Context(), service.Credentials{Bearer: drawn.Reveal()}, service.Caller{})
 		mustBe(t, config.KindUnauthenticated, err)
 	}
 	forge("a hash of one's own", func(*store.Token) {})
@@ -43,7 +42,7 @@ func TestTheStoreIsNotTrustedWithTokens(t *testing.T) {
 	forge("more time", func(k *store.Token) { k.Expires = k.Expires.Add(time.Hour) })
 	forge("another tenant", func(k *store.Token) { k.MAC = [32]byte{} })
 
-	_, err = w.start().Authenticate(t.Context(), genuine.Reveal(), service.Caller{}, netip.MustParseAddr("192.0.2.1"))
+	_, err = w.start().Authenticate(t.Context(), service.Credentials{Bearer: genuine.Reveal()}, service.Caller{})
 	must(t, err)
 }
 

@@ -154,10 +154,9 @@ func (w *world) start() *service.Service {
 // authenticate is what the edge does with a bearer token.
 func (w *world) authenticate(t testing.TB, text string) service.Caller {
 	t.Helper()
-	who := service.Caller{RequestID: "request-1", Source: someone.String(), UserAgent: "test"}
-	p, err := w.s.Authenticate(t.Context(), text, who, someone)
+	who := service.Caller{RequestID: "request-1", Source: someone, UserAgent: "test"}
+	who, err := w.s.Authenticate(t.Context(), service.Credentials{Bearer: text}, who)
 	must(t, err)
-	who.Principal = p
 	return who
 }
 

@@ -1,0 +1,159 @@
+package service_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/llm-devops/llm-config-manager/internal/access"
+	"github.com/llm-devops/llm-config-manager/internal/config"
+	"github.com/llm-devops/llm-config-manager/internal/service"
+	"github.com/llm-devops/llm-config-manager/internal/store"
+)
+
+// somePolicy is a file that changes nothing for those who are not deployers.
+const somePolicy = `@id("deploy")
+permit (principal in Role::"deployer", action == Action::"config.write", resource in Environment::"staging");
+//test allow role:deployer config.write document staging/gateway
+//test deny role:deployer config.write document production/gateway
+`
+
+// ruleVerbs are the verbs on what governs a tenant.
+var ruleVerbs = map[string]verb{
+	"Policies": func(ctx context.Context, s *service.Service, who service.Caller, tenant string, _ arguments) error {
+		_, _, err := s.Policies(ctx, who, tenant)
+		return err
+	},
+	"Policy": func(ctx context.Context, s *service.Service, who service.Caller, tenant string, in arguments) error {
+		_, err := s.Policy(ctx, who, tenant, in.name, 0)
+		return err
+	},
+	"RuleHistory": func(ctx context.Context, s *service.Service, who service.Caller, tenant string, in arguments) error {
+		_, _, err := s.RuleHistory(ctx, who, tenant, store.RulePolicy, in.name, in.page)
+		return err
+	},
+	"PolicyDiff": func(ctx context.Context, s *service.Service, who service.Caller, tenant string, in arguments) error {
+		_, _, err := s.PolicyDiff(ctx, who, tenant, in.name, nil, nil)
+		return err
+	},
+	"PutPolicy": func(ctx context.Context, s *service.Service, who service.Caller, tenant string, in arguments) error {
+		_, err := s.PutPolicy(ctx, who, tenant, in.name, service.PolicyRequest{Text: "// nothing yet\n", Message: in.message})
+		return err
+	},
+	"RollbackPolicy": func(ctx context.Context, s *service.Service, who service.Caller, tenant string, in arguments) error {
+		_, err := s.RollbackPolicy(ctx, who, tenant, in.name, in.version, in.message, false)
+		return err
+	},
+	"TestPolicies": func(ctx context.Context, s *service.Service, who service.Caller, tenant string, in arguments) error {
+		_, err := s.TestPolicies(ctx, who, tenant, in.name, nil)
+		return err
+	},
+	"SimulatePolicies": func(ctx context.Context, s *service.Service, who service.Caller, tenant string, in arguments) error {
+		_, err := s.SimulatePolicies(ctx, who, tenant, in.name, nil, in.page.Limit)
+		return err
+	},
+	"Roles": func(ctx context.Context, s *service.Service, who service.Caller, tenant string, _ arguments) error {
+		_, err := s.Roles(ctx, who, tenant)
+		return err
+	},
+	"Role": func(ctx context.Context, s *service.Service, who service.Caller, tenant string, in arguments) error {
+		_, err := s.Role(ctx, who, tenant, in.name, 0)
+		return err
+	},
+	"PutRole": func(ctx context.Context, s *service.Service, who service.Caller, tenant string, in arguments) error {
+		_, err := s.PutRole(ctx, who, tenant, in.name, service.RoleRequest{Description: "others", Message: in.message})
+		return err
+	},
+	"ExplainDecision": func(ctx context.Context, s *service.Service, who service.Caller, tenant string, in arguments) error {
+		_, err := s.ExplainDecision(ctx, who, tenant, service.DecisionQuestion{
+			Action: access.ConfigRead, Resource: access.Resource{Environment: in.environment, Path: in.path},
+		})
+		return err
+	},
+}
+
+// tenantVerbs are those on a tenant that a server admin may use as well.
+var tenantVerbs = map[string]verb{
+	"Quota": func(ctx context.Context, s *service.Service, who service.Caller, tenant string, _ arguments) error {
+		_, err := s.Quota(ctx, who, tenant)
+		return err
+	},
+	"PutQuota": func(ctx context.Context, s *service.Service, who service.Caller, tenant string, in arguments) error {
+		_, err := s.PutQuota(ctx, who, tenant, service.QuotaRequest{Message: in.message})
+		return err
+	},
+	"Grants": func(ctx context.Context, s *service.Service, who service.Caller, tenant string, _ arguments) error {
+		_, err := s.Grants(ctx, who, tenant)
+		return err
+	},
+	"RequestGrant": func(ctx context.Context, s *service.Service, who service.Caller, tenant string, in arguments) error {
+		_, err := s.RequestGrant(ctx, who, tenant, service.GrantRequest{Reason: in.message})
+		return err
+	},
+	"ApproveGrant": func(ctx context.Context, s *service.Service, who service.Caller, tenant string, in arguments) error {
+		_, err := s.ApproveGrant(ctx, who, tenant, in.name)
+		return err
+	},
+	"EndGrant": func(ctx context.Context, s *service.Service, who service.Caller, tenant string, in arguments) error {
+		_, err := s.EndGrant(ctx, who, tenant, in.name)
+		return err
+	},
+}
+
+// servers are the verbs on a tenant that are a server admin's alone.
+var servers = map[string]bool{"DeleteTenant": true, "PutQuota": true, "RequestGrant": true, "ApproveGrant": true}
+
+// putPolicy writes a file of policies that must be taken.
+func (a *actor) putPolicy(name, text string) service.PolicyResult {
+	a.t.Helper()
+	result, err := a.s.PutPolicy(a.t.Context(), a.who, a.tenant, name, service.PolicyRequest{Text: text})
+	must(a.t, err)
+	return result
+}
+
+// putRole defines a role that must be taken.
+func (a *actor) putRole(name string, includes ...string) {
+	a.t.Helper()
+	_, err := a.s.PutRole(a.t.Context(), a.who, a.tenant, name, service.RoleRequest{Includes: includes})
+	must(a.t, err)
+}
+
+// as is a caller with roles, and narrowed, in the actor's tenant.
+func (a *actor) as(grants access.Grants) *actor {
+	a.t.Helper()
+	token, err := a.s.CreateToken(a.t.Context(), a.who, a.tenant, service.TokenRequest{Name: "somebody", Grants: grants})
+	must(a.t, err)
+	return a.holder(token)
+}
+
+// rootToo is another server admin, whom root did not make.
+func (w *world) rootToo(t testing.TB) service.Caller {
+	t.Helper()
+	p := access.Principal{ID: "oooooooooooooooo", Name: "olga", Method: access.MethodToken, ServerAdmin: true}.Sealed()
+	return service.Caller{Principal: p, RequestID: "request-2", Source: someone}
+}
+
+func TestWhatIsTheServersIsNoTenants(t *testing.T) {
+	s := newWorld(t).stage(t, "acme")
+	for name := range servers {
+		v := tenantVerbs[name]
+		if v == nil {
+			v = about[name]
+		}
+		t.Run(name, func(t *testing.T) { s.denied(t, v, s.who, config.KindForbidden, s.id) })
+	}
+	// Not even where a policy says so: only what its author has can be given.
+	_, err := s.s.PutPolicy(t.Context(), s.who, s.tenant, "more", service.PolicyRequest{
+		Text: `permit (principal, action == Action::"quota.write", resource);`,
+	})
+	if kind := config.KindOf(err); kind != config.KindInvalidPolicy && kind != config.KindForbidden {
+		t.Errorf("a policy that gives the tenant its own limits is answered by %v", err)
+	}
+}
+
+func (s *stage) askForAccess(t *testing.T, who service.Caller) string {
+	t.Helper()
+	result, err := s.s.RequestGrant(t.Context(), who, s.tenant, service.GrantRequest{Reason: "ticket 7", For: time.Hour})
+	must(t, err)
+	return result.Grant.ID
+}
