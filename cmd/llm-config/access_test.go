@@ -159,7 +159,7 @@ func TestPolicyPut(t *testing.T) {
 	s.tells(t, exitFailed, "policy check -f "+file, "day:7  failed  allow  deny  allow role:viewer config.read  no policy permits it\n", "night would be refused: 3 test cases passed, 1 failed; ")
 	s.sends(t, `PUT /policies/night {"text":"text","dry_run":true}`)
 
-	s.answers["PUT /policies/night"] = api.Problem{Code: api.CodeInvalidPolicy, Detail: "2 things are wrong with the policies", Next: "mend them", Errors: []api.Violation{
+	s.answers["PUT /policies/night"] = api.Problem{Code: api.CodeInvalidPolicy, Detail: "2 things are wrong with the policies", Pointer: "3:5", Next: "mend them", Errors: []api.Violation{
 		{Path: "night", Pointer: "3:5", Message: "there is no action config.raed"}, {Path: "day", Pointer: "7", Message: "the case fails"},
 	}}
 	s.tells(t, exitFailed, "policy put night -f "+file,
@@ -266,6 +266,16 @@ func TestPolicyEdit(t *testing.T) {
 	if want := "//: REFUSED: 1 thing is wrong\n//: night:2:1: no \\x1b[31msuch\n//:  action\n//: Save it as it is, or empty, to leave it.\n// theirs\nworse\n"; shown(1) != want {
 		t.Errorf("the editor showed %q, want %q", shown(1), want)
 	}
+
+	s.answers["PUT /policies/night"] = api.Problem{Code: api.CodeForbidden, Detail: "it gives too much", Errors: refusal.Errors}
+	editor(t, s.session, `sed -i s/old/more/ "$1"`, ": > \"$1\"")
+	s.tells(t, exitFailed, "policy edit night", "nothing was written; your text is in ")
+	if kept := keptFile(t, s.session); kept != "// theirs\nmore\n" {
+		t.Errorf("it kept %q", kept)
+	}
+	s.answers["PUT /policies/night"] = api.Problem{Code: api.CodeForbidden, Detail: "you may not"}
+	editor(t, s.session, `sed -i s/old/more/ "$1"`)
+	s.tells(t, exitFailed, "policy edit night", "you may not; your text is in ")
 
 	s.answers["PUT /policies/night"] = api.Problem{Code: api.CodePreconditionFailed, Detail: "night is at version 4"}
 	editor(t, s.session, `echo more >> "$1"`)
@@ -467,6 +477,34 @@ secrets              2       default
 		"bytes=1 bytes=2":      "bytes is given twice",
 	} {
 		s.refuses(t, "quota set "+arg, want)
+	}
+}
+
+// What is wrong is said of the flag that gave it.
+func TestAccessMistakesNameTheirFlags(t *testing.T) {
+	for line, at := range map[string]struct{ route, pointer, want string }{
+		"token create ci --role none":                {"POST /tokens", "/roles/0", "wrong (in --role)"},
+		"token create ci --only-env none":            {"POST /tokens", "/environments/0", "wrong (in --only-env)"},
+		"token create ci --path a":                   {"POST /tokens", "/paths", "wrong (in --path)"},
+		"token create ci --address 1":                {"POST /tokens", "/addresses/0", "wrong (in --address)"},
+		"token create ci --certificate x":            {"POST /tokens", "/certificate", "wrong (in --certificate)"},
+		"authz explain tag.read --claim a=1":         {"POST /authz/explain", "/claims", "wrong (in --claim)"},
+		"authz explain tag.read --for token:x":       {"POST /authz/explain", "/token", "wrong (in --for)"},
+		"authz explain tag.read --source x":          {"POST /authz/explain", "/source", "wrong (in --source)"},
+		"break-glass request --reason x --for 5h":    {"POST /grants", "/seconds", "wrong (in --for)"},
+		"break-glass request --reason x --role king": {"POST /grants", "/role", "wrong (in --role)"},
+		"role set new --include none":                {"PUT /roles/new", "/includes/0", "wrong (in --include)"},
+	} {
+		s := newTeller(t, map[string]any{at.route: api.Problem{Code: api.CodeBadRequest, Detail: "wrong", Pointer: at.pointer}})
+		s.tells(t, exitFailed, line, at.want)
+	}
+}
+
+func TestWatchGoesOnWhenItIsTooMany(t *testing.T) {
+	for code, want := range map[api.Code]bool{api.CodeRateLimited: false, api.CodeForbidden: true, api.CodeNotFound: true, api.CodeOverloaded: false} {
+		if got := final(&api.Problem{Code: code, Status: code.Status()}); got != want {
+			t.Errorf("%s ends a watch: %t", code, got)
+		}
 	}
 }
 

@@ -59,6 +59,8 @@ var inFlags = strings.NewReplacer(
 // flagsAt are the flags of members of the API that are named otherwise.
 var flagsAt = map[string]string{
 	"versions": "version", "labels": "label", "expires_at": "expires", "grace_seconds": "grace", "ttl_seconds": "ttl",
+	"roles": "role", "environments": "only-env", "paths": "path", "actions": "action", "addresses": "address", "includes": "include",
+	"principal": "for", "token": "for", "claims": "claim", "seconds": "for",
 	"allow_weak": "allow-weak", "if_version": "if-version", "generate/field": "field",
 	"rotation/generator": "rotate-with", "rotation/every_seconds": "rotate-every", "rotation/grace_seconds": "rotate-grace",
 	"rotation/overlap": "overlap", "rotation/webhook": "rotate-webhook", "rotation/webhook/signing": "webhook-signing",

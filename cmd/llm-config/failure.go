@@ -124,6 +124,9 @@ func problemFailure(p *api.Problem) *failure {
 	if p.Code == api.CodeInternal && p.RequestID != "" {
 		f.next = "the server's log has the cause under request " + p.RequestID
 	}
+	if p.Code == api.CodeInvalidPolicy && len(p.Errors) > 0 {
+		f.where = "" // each of them has its own
+	}
 	for _, v := range p.Errors {
 		f.details = append(f.details, violationLine(v.Environment, v.Path, v.Pointer, v.Message))
 	}

@@ -134,7 +134,9 @@ func (e *policyEditing) ask(ctx context.Context, comment, text string) (string, 
 // might be taken.
 func (e *policyEditing) again(err error) (comment string, _ error) {
 	f := asFailure(err)
-	if !errors.Is(err, client.ErrInvalidPolicy) && !errors.Is(err, client.ErrTooLarge) {
+	// A policy that gives too much is forbidden, and then it is in the details.
+	tooMuch := errors.Is(err, client.ErrForbidden) && len(f.details) > 0
+	if !errors.Is(err, client.ErrInvalidPolicy) && !errors.Is(err, client.ErrTooLarge) && !tooMuch {
 		return "", e.kept(f)
 	}
 	lines := append([]string{"REFUSED: " + f.Error()}, f.details...)
