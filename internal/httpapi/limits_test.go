@@ -30,6 +30,15 @@ func limited(t testing.TB, l httpapi.Limits, changes ...func(*httpapi.Options)) 
 	return newWorld(t, append(changes, withLimits(l), func(o *httpapi.Options) { c = stopped(o) })...), c
 }
 
+// exhaust makes requests until there is none left.
+func (n *tenant) exhaust(t testing.TB) {
+	t.Helper()
+	status := 0
+	for status != api.CodeRateLimited.Status() {
+		status = n.call(t, "GET", api.RouteIdentity, nil).status
+	}
+}
+
 // between checks a header that is a number with some chance in it.
 func (a *answer) between(t testing.TB, name string, least, most int) {
 	t.Helper()
@@ -199,8 +208,7 @@ func TestAllWatchersComeBackAtOnce(t *testing.T) {
 	const watchers = 1000
 	w, _ := limited(t, httpapi.Limits{RequestsPerMinute: 5})
 	n := w.newTenant(t)
-	for n.call(t, "GET", api.RouteIdentity, nil).status == 200 {
-	}
+	n.exhaust(t)
 	for range 100 {
 		out := httptest.NewRecorder()
 		w.server.ServeHTTP(out, n.request(t.Context(), "GET", n.path(api.RouteWatch, "base"), "llmc_x"))
@@ -243,8 +251,7 @@ func TestManagedWhileFull(t *testing.T) {
 	}
 	held.send(t, "{}")
 	held.answer(t, "PUT").want(t, 200)
-	for n.call(t, "GET", api.RouteTenants, nil).status != 429 {
-	}
+	n.exhaust(t)
 	w.call(t, w.root, "GET", api.RouteTenants, nil).want(t, 200)
 }
 
@@ -331,9 +338,9 @@ func TestFailedLoginsAreHeldBack(t *testing.T) {
 	l := newLogins(t, httpapi.Limits{InFlight: 1, TenantConnections: 1})
 	l.attempt(t.Context(), forger, "llmc_x")
 	l.answered(t, 401)
-	for _, ms := range []time.Duration{50, 100, 200, 400, 800, 1000, 1000} {
+	for _, ms := range []int64{50, 100, 200, 400, 800, 1000, 1000} {
 		l.attempt(t.Context(), forger, "llmc_x")
-		if d := <-l.asked; d != ms*time.Millisecond {
+		if d := <-l.asked; d.Milliseconds() != ms {
 			t.Errorf("it is held back %s, want %d ms", d, ms)
 		}
 	}

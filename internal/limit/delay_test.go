@@ -40,7 +40,7 @@ func newHeld() held {
 }
 
 // hold holds one back, and returns when it waits.
-func (h held) hold(t *testing.T, ctx context.Context, stop <-chan struct{}, source netip.Addr) {
+func (h held) hold(ctx context.Context, t *testing.T, stop <-chan struct{}, source netip.Addr) {
 	t.Helper()
 	go func() { h.ended <- h.Hold(ctx, stop, source, time.Second) }()
 	if d := <-h.asked; d != time.Second {
@@ -60,7 +60,7 @@ func TestHeldBackUntilItIsTime(t *testing.T) {
 	if !h.Hold(t.Context(), nil, here, 0) {
 		t.Error("no delay is refused")
 	}
-	h.hold(t, t.Context(), nil, here)
+	h.hold(t.Context(), t, nil, here)
 	select {
 	case <-h.ended:
 		t.Error("it did not wait")
@@ -75,11 +75,11 @@ func TestHeldBackUntilItIsTime(t *testing.T) {
 func TestHeldBackUntilNobodyWaits(t *testing.T) {
 	h := newHeld()
 	ctx, cancel := context.WithCancel(t.Context())
-	h.hold(t, ctx, nil, here)
+	h.hold(ctx, t, nil, here)
 	cancel()
 	<-h.ended
 	stop := make(chan struct{})
-	h.hold(t, t.Context(), stop, here)
+	h.hold(t.Context(), t, stop, here)
 	close(stop)
 	<-h.ended
 }
@@ -88,10 +88,10 @@ func TestHeldBackUntilNobodyWaits(t *testing.T) {
 func TestHeldBackAtOnce(t *testing.T) {
 	h := newHeld()
 	for range 64 {
-		h.hold(t, t.Context(), nil, here)
+		h.hold(t.Context(), t, nil, here)
 	}
 	h.refuse(t, here)
-	h.hold(t, t.Context(), nil, there)
+	h.hold(t.Context(), t, nil, there)
 	h.timer <- epoch // one of the 65
 	<-h.ended
 	for range 65 - 1 {
@@ -101,13 +101,13 @@ func TestHeldBackAtOnce(t *testing.T) {
 	const all = 1000
 	sources := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, 0, byte(i / 50)}) }
 	for i := range all {
-		h.hold(t, t.Context(), nil, sources(i))
+		h.hold(t.Context(), t, nil, sources(i))
 	}
 	h.refuse(t, here)
 	h.refuse(t, sources(0))
 	h.timer <- epoch
 	<-h.ended
-	h.hold(t, t.Context(), nil, here)
+	h.hold(t.Context(), t, nil, here)
 	h.refuse(t, there)
 	for range all {
 		h.timer <- epoch

@@ -211,7 +211,6 @@ func TestForgetting(t *testing.T) {
 	limits := limit.Limits{Requests: 60, Watchers: 10, Connections: 1}
 	busy := &account{l, acme, limits, epoch}
 	busy.take(t, limit.Requests, 60, 60)
-	holder := &account{l, other, limits, epoch}
 	if _, _, ok := l.Enter(other, limits, limit.Connection, epoch); !ok {
 		t.Fatal("no place")
 	}
@@ -230,7 +229,6 @@ func TestForgetting(t *testing.T) {
 	if _, _, ok := l.Enter(other, limits, limit.Connection, busy.now); ok {
 		t.Error("who has a place was forgotten")
 	}
-	holder.now = busy.now
 	if n := l.Accounts(); n > 64 {
 		t.Errorf("%d accounts are kept", n)
 	}
@@ -240,7 +238,7 @@ func TestForgetting(t *testing.T) {
 func TestMoreThanThereIsRoomFor(t *testing.T) {
 	l := limit.New(1) // one for each shard
 	limits := limit.Limits{Requests: 1}
-	now, allowed := epoch, 0
+	now := epoch
 	const tenants = 1000
 	all := func() (allowed int) {
 		for i := range tenants {
@@ -250,11 +248,11 @@ func TestMoreThanThereIsRoomFor(t *testing.T) {
 		}
 		return allowed
 	}
-	if allowed = all(); allowed < 64 || allowed > 128 {
+	if allowed := all(); allowed < 64 || allowed > 128 {
 		t.Errorf("%d were let in", allowed)
 	}
 	now = now.Add(time.Hour)
-	if allowed = all(); allowed < 64 || allowed > 128 {
+	if allowed := all(); allowed < 64 || allowed > 128 {
 		t.Errorf("after an hour %d were let in", allowed)
 	}
 }
