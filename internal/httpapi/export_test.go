@@ -13,7 +13,7 @@ func (s *Server) SetPace(tick, comment, patience time.Duration) {
 
 // Handle adds a route, for tests of what each request passes.
 func (s *Server) Handle(method, pattern string, handler http.HandlerFunc) {
-	s.handle(method, pattern, handler)
+	s.handle(method, pattern, authenticated, handler)
 }
 
 // BodyOf is the body of a request as it was read, and what its idempotency key

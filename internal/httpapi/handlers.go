@@ -228,7 +228,7 @@ func (s *Server) changed(r service.ChangeResult, err error) (*written[api.Change
 type listChangesIn struct {
 	InTenant
 	OnePage
-	Kind []string `query:"kind,explode" enum:"tenant,change,destroy,environment,tag,token,secret,key" doc:"Only revisions of these kinds"`
+	Kind []string `query:"kind,explode" enum:"tenant,change,destroy,environment,tag,token,secret,key,rule" doc:"Only revisions of these kinds"`
 }
 
 func (s *Server) listChanges(ctx context.Context, in *listChangesIn) (*body[api.LogList], error) {

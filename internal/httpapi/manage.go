@@ -3,7 +3,6 @@ package httpapi
 import (
 	"context"
 	"runtime"
-	"slices"
 
 	"github.com/llm-devops/llm-config-manager/api"
 	"github.com/llm-devops/llm-config-manager/internal/access"
@@ -184,7 +183,7 @@ func (s *Server) identity(ctx context.Context, _ *struct{}) (*body[api.Identity]
 		return nil, err
 	}
 	out := api.Identity{
-		ID: i.ID, Name: i.Name, Method: i.Method, Tenant: i.Tenant, Roles: slices.Concat([]string{}, i.Roles),
+		ID: i.ID, Name: i.Name, Method: i.Method, Tenant: i.Tenant, Roles: texts(i.Roles),
 		TenantAdmin: i.HasRole(access.RoleAdmin), ServerAdmin: i.ServerAdmin, Expires: i.Expires.UTC(),
 	}
 	if i.Method == access.MethodToken {

@@ -16,13 +16,13 @@ import (
 )
 
 // plain registers a route that is written by hand, with its description.
-func (s *Server) plain(method, pattern string, handler http.HandlerFunc, op *huma.Operation) {
-	op.Method, op.Path = method, pattern
+func (s *Server) plain(method, pattern, action string, handler http.HandlerFunc, op *huma.Operation) {
+	op.Method, op.Path, op.Metadata = method, pattern, map[string]any{actionKey: action}
 	if isPublic(pattern) {
 		op.Security = []map[string][]string{}
 	}
 	s.spec.AddOperation(op)
-	s.handle(method, pattern, handler)
+	s.handle(method, pattern, action, handler)
 }
 
 // describe finishes the description: every operation says how it fails, and

@@ -82,7 +82,7 @@ type adapter struct {
 }
 
 func (a adapter) Handle(op *huma.Operation, handler func(huma.Context)) {
-	a.s.handle(op.Method, op.Path, func(w http.ResponseWriter, r *http.Request) {
+	a.s.handle(op.Method, op.Path, actionOf(op), func(w http.ResponseWriter, r *http.Request) {
 		format, err := acceptedFormat(r)
 		if err == nil {
 			_, err = parseQuery(r, repeatable(op)...)
@@ -218,15 +218,17 @@ func (w *bufferedWriter) failure(state *requestState) error {
 }
 
 // handle registers a route.
-func (s *Server) handle(method, pattern string, handler http.HandlerFunc) {
-	s.routes = append(s.routes, Route{Method: method, Pattern: pattern, Public: isPublic(pattern)})
+func (s *Server) handle(method, pattern, action string, handler http.HandlerFunc) {
+	s.routes = append(s.routes, Route{Method: method, Pattern: pattern, Public: isPublic(pattern), Action: action})
 	s.mux.HandleFunc(method+" "+pattern, handler)
 }
 
 // operation describes a route.
 type operation struct {
-	method, path, id, tag, summary string
-	status                         int // of success; 0 for 200
+	method, path     string
+	action           string // as Route has it
+	id, tag, summary string
+	status           int // of success; 0 for 200
 }
 
 // typed registers a route whose request and answer are typed: the one way on
@@ -246,8 +248,16 @@ func (op operation) describe() huma.Operation {
 	return huma.Operation{
 		OperationID: op.id, Method: op.method, Path: op.path, Summary: op.summary, Tags: []string{op.tag},
 		DefaultStatus: op.status, MaxBodyBytes: -1, BodyReadTimeout: 0,
-		Errors: nil,
+		Errors: nil, Metadata: map[string]any{actionKey: op.action},
 	}
+}
+
+// actionKey is where an operation keeps its action.
+const actionKey = "action"
+
+func actionOf(op *huma.Operation) string {
+	action, _ := op.Metadata[actionKey].(string)
+	return action
 }
 
 // unrouted answers what no route takes: 405 where another method would do.

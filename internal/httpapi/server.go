@@ -74,7 +74,8 @@ type Server struct {
 type Route struct {
 	Method  string
 	Pattern string
-	Public  bool // needs no credentials
+	Public  bool   // needs no credentials
+	Action  string // what its caller must be allowed, as in config.read+secret.read; "authenticated" where that is enough
 }
 
 // New makes a Server. It refuses to work without a service and a logger.

@@ -173,7 +173,7 @@ func (s *Service) RequestGrant(ctx context.Context, who Caller, tenant string, i
 		ID: id, Role: in.Role, Reason: in.Reason, Requester: who.Principal.Actor(), Name: who.Principal.Author(),
 		Ancestors: who.Principal.Ancestors, Requested: s.clock().UTC(), For: in.For,
 	}
-	return s.writeGrant(ctx, who, state, "grant.request", access.GrantRequest, id, func(now *rules) (grant, error) {
+	return s.writeGrant(ctx, who, state, "grant.request", access.GrantRequest, id, "", func(now *rules) (grant, error) {
 		if len(now.grants) >= maxGrants+len(now.stale(s.clock())) {
 			return g, config.Errorf(config.KindTooLarge, "the tenant has too many grants").Hint("end those that are not needed").Over(maxGrants, int64(len(now.grants)))
 		}
@@ -195,7 +195,7 @@ func (s *Service) ApproveGrant(ctx context.Context, who Caller, tenant, id strin
 	if err != nil {
 		return GrantResult{}, err
 	}
-	return s.writeGrant(ctx, who, state, "grant.approve", access.GrantApprove, id, func(now *rules) (grant, error) {
+	return s.writeGrant(ctx, who, state, "grant.approve", access.GrantApprove, id, "", func(now *rules) (grant, error) {
 		g, err := now.grant(id)
 		if err != nil {
 			return g, err
@@ -220,12 +220,15 @@ func (g grant) sameHands(p access.Principal) bool {
 
 // EndGrant ends access, or takes back a request. The tenant's own administrators
 // can do it as well as any server administrator.
-func (s *Service) EndGrant(ctx context.Context, who Caller, tenant, id string) (GrantResult, error) {
+func (s *Service) EndGrant(ctx context.Context, who Caller, tenant, id, message string) (GrantResult, error) {
 	state, err := s.guard(ctx, who, access.GrantEnd, tenant, access.Resource{Name: "grants/" + id})
 	if err != nil {
 		return GrantResult{}, err
 	}
-	return s.writeGrant(ctx, who, state, "grant.end", access.GrantEnd, id, func(now *rules) (grant, error) {
+	if err := checkMessage(message); err != nil {
+		return GrantResult{}, err
+	}
+	return s.writeGrant(ctx, who, state, "grant.end", access.GrantEnd, id, message, func(now *rules) (grant, error) {
 		g, err := now.grant(id)
 		if err != nil {
 			return g, err
@@ -279,7 +282,7 @@ func (r *rules) stale(now time.Time) []ruleWrite {
 
 // writeGrant commits what became of a grant: on the tenant's record with the
 // change itself, and on the server's before that.
-func (s *Service) writeGrant(ctx context.Context, who Caller, state *tenantState, event string, action access.Action, id string, become func(*rules) (grant, error)) (GrantResult, error) {
+func (s *Service) writeGrant(ctx context.Context, who Caller, state *tenantState, event string, action access.Action, id, message string, become func(*rules) (grant, error)) (GrantResult, error) {
 	return once(ctx, s, who, state.tenant.ID, func() (GrantResult, error) {
 		var result GrantResult
 		outcome, err := s.commit(ctx, state, "grants", func(ctx context.Context, n *snapshot) (*proposal, error) {
@@ -297,7 +300,7 @@ func (s *Service) writeGrant(ctx context.Context, who Caller, state *tenantState
 			if err := s.store.AppendAudit(ctx, config.TenantID{}, record); err != nil {
 				return nil, unavailable(err, "the access could not be put on the server's record")
 			}
-			p, err := s.proposeEntry(who, n, store.EntryRule, id, "", grantText(event, g, who), record)
+			p, err := s.proposeEntry(who, n, store.EntryRule, id, message, grantText(event, g, who), record)
 			if err != nil {
 				return nil, err
 			}

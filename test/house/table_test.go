@@ -43,7 +43,7 @@ var allowed = map[string][]string{
 	"internal/cache":   storage,
 	"internal/watch":   storage,
 	"internal/service": join(ground, "internal/webhook"),
-	"internal/httpapi": join(ground, "internal/limit", "internal/service", "internal/transport", "api"),
+	"internal/httpapi": join(ground, "internal/access/policy", "internal/limit", "internal/service", "internal/transport", "api"),
 
 	"api":    {},
 	"client": {"api"},
@@ -101,7 +101,7 @@ var owners = map[string][]string{
 	"github.com/miekg/pkcs11":                                        {"test/…"},
 	"github.com/google/go-cmp":                                       {"internal/store/storetest", "test/…"},
 	"pgregory.net/rapid":                                             {"internal/store/storetest", "test/…"},
-	"github.com/rogpeppe/go-internal":                                {"test/…"},
+	"github.com/rogpeppe/go-internal":                                {"internal/httpapi"},
 }
 
 func join(packages []string, more ...string) []string {
