@@ -38,10 +38,15 @@ func (l *Live) Reload(next Settings) (changed, refused []string, err error) {
 	return changed, refused, nil
 }
 
+// ofTLS says whether an option decides if the API is served over TLS.
+func (o option) ofTLS() bool { return o.name == "tls-cert" || o.name == "tls-key" }
+
 // merge takes from next what may change while the server runs.
 func (s Settings) merge(next Settings) (merged Settings, changed, refused []string) {
 	merged = s
+	switched := s.TLS() != next.TLS() // a listener speaks TLS or it does not, for as long as it is there
 	for _, o := range options {
+		o.live = o.live && !(switched && o.ofTLS())
 		before, after := o.get(&s), o.get(&next)
 		if before == after {
 			continue

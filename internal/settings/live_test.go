@@ -45,6 +45,26 @@ func TestReloadChangesWhatARunningServerCan(t *testing.T) {
 	}
 }
 
+// TestReloadNeitherBeginsNorEndsTLS: other files are taken up, but a listener
+// speaks TLS or does not for as long as it is there.
+func TestReloadNeitherBeginsNorEndsTLS(t *testing.T) {
+	plain := Settings{MasterKeyFile: "k"}.WithDefaults()
+	secure := plain
+	secure.TLSCert, secure.TLSKey = "c", "k"
+	for _, test := range []struct{ first, next Settings }{{plain, secure}, {secure, plain}} {
+		live := NewLive(test.first)
+		changed, refused, err := live.Reload(test.next)
+		if err != nil || len(changed) != 0 || len(refused) != 2 || live.Get().TLSCert != test.first.TLSCert {
+			t.Errorf("changed %v, refused %v, %v", changed, refused, err)
+		}
+	}
+	live, next := NewLive(secure), secure
+	next.TLSCert, next.TLSKey = "c2", "k2"
+	if changed, refused, err := live.Reload(next); err != nil || len(changed) != 2 || len(refused) != 0 {
+		t.Errorf("changed %v, refused %v, %v", changed, refused, err)
+	}
+}
+
 func TestReloadPrintsNoKeeper(t *testing.T) {
 	first := Settings{MasterKey: "hashivault://key?namespace=hunter2"}.WithDefaults()
 	live, next := NewLive(first), first
@@ -69,10 +89,10 @@ func TestReloadPrintsNoKeeper(t *testing.T) {
 }
 
 func TestReloadKeepsTheOldWhenTheNewIsNotValid(t *testing.T) {
-	first := Settings{MasterKeyFile: "k", Listen: ":8700", TLSCert: "c", TLSKey: "k"}.WithDefaults()
+	first := Settings{MasterKeyFile: "k", Listen: ":8700", TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}.WithDefaults()
 	live := NewLive(first)
 	next := first
-	next.TLSCert, next.TLSKey, next.Listen, next.LogLevel = "", "", "127.0.0.1:8700", "debug"
+	next.TrustedProxies, next.Listen, next.LogLevel = nil, "127.0.0.1:8700", "debug"
 	_, _, err := live.Reload(next)
 	refuse(t, err, "stay", "listen", ":8700", "tls-cert")
 	if diff := cmp.Diff(&first, live.Get(), comparePrefixes); diff != "" {

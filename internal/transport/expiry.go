@@ -3,7 +3,6 @@ package transport
 import (
 	"context"
 	"crypto/x509"
-	"log/slog"
 	"strings"
 	"time"
 )
@@ -66,10 +65,10 @@ func (t *TLS) logExpiry(kind string, certificate *x509.Certificate) {
 	if left > warnBefore {
 		return
 	}
-	level, message := slog.LevelWarn, "a certificate ends soon; replace its file, and it is taken up by itself"
+	logger := t.logger.With("certificate", kind, "names", strings.Join(namesOf(certificate), ", "), "until", certificate.NotAfter.UTC().Format(time.RFC3339))
 	if left <= 0 {
-		level, message = slog.LevelError, "a certificate has ended, and whoever checks it refuses it; replace its file"
+		logger.Error("a certificate has ended, and whoever checks it refuses it; replace its file")
+		return
 	}
-	t.logger.Log(context.Background(), level, message, "certificate", kind, "names", strings.Join(namesOf(certificate), ", "),
-		"until", certificate.NotAfter.UTC().Format(time.RFC3339))
+	logger.Warn("a certificate ends soon; replace its file, and it is taken up by itself")
 }

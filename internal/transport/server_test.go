@@ -33,7 +33,6 @@ func TestSlowClientsAreCut(t *testing.T) {
 		"stops within the second request": {plain.Addr(), "GET / HTTP/1.1\r\nHost: a.test\r\n\r\nGET / HTTP"},
 	} {
 		t.Run(what, func(t *testing.T) {
-			t.Parallel()
 			c := issue(net.Dial("tcp", test.address.String()))(t)
 			defer c.Close()
 			if _, err := io.WriteString(c, test.says); err != nil {

@@ -275,6 +275,9 @@ func TestAConnectionOutlivesItsCertificate(t *testing.T) {
 					t.Fatal("the connection is kept in the last minutes")
 				}
 			}
+			w.advance(renewBefore)
+			status, _ = w.get(t, c)
+			want(t, "a new connection after the end", status, 0)
 		})
 	}
 }
