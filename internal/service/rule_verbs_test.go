@@ -95,7 +95,7 @@ var tenantVerbs = map[string]verb{
 		return err
 	},
 	"EndGrant": func(ctx context.Context, s *service.Service, who service.Caller, tenant string, in arguments) error {
-		_, err := s.EndGrant(ctx, who, tenant, in.name)
+		_, err := s.EndGrant(ctx, who, tenant, in.name, "")
 		return err
 	},
 }
