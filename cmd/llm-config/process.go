@@ -293,7 +293,7 @@ func (p *process) reload() {
 		return
 	}
 	if err := p.configure(*p.live.Get()); err != nil {
-		p.logger.Error("the certificates were not reloaded; the old ones stay in force", "error", err.Error())
+		p.logger.Error("files that the settings name were not reloaded; the old ones stay in force", "error", err.Error())
 	}
 	for _, sentence := range refused {
 		p.logger.Warn("a setting needs a restart", "setting", sentence)
