@@ -15,8 +15,11 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/llm-devops/llm-config-manager/internal/access/identity"
+	"github.com/llm-devops/llm-config-manager/internal/config"
 	"github.com/llm-devops/llm-config-manager/internal/harden"
 	"github.com/llm-devops/llm-config-manager/internal/httpapi"
+	limits "github.com/llm-devops/llm-config-manager/internal/limit"
 	"github.com/llm-devops/llm-config-manager/internal/seal"
 	"github.com/llm-devops/llm-config-manager/internal/seal/keepers"
 	"github.com/llm-devops/llm-config-manager/internal/service"
@@ -48,7 +51,9 @@ type process struct {
 	api     *httpapi.Server
 	tls     *transport.TLS
 	cors    transport.CORS
-	metrics *telemetry.Metrics // nil where nothing is served
+
+	identities *identity.Verifier // nil where nothing is served
+	metrics    *telemetry.Metrics // nil where nothing is served
 }
 
 // run serves until a signal or an error ends it, and then leaves in order:
@@ -60,6 +65,7 @@ func (p *process) run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, p.logs.Close()) }()
 	p.metrics = telemetry.NewMetrics(time.Now)
 	p.tls = transport.NewTLS(transport.TLSOptions{Logger: telemetry.Component(p.logger, "tls"), Metrics: p.metrics})
+	p.identities = identity.New(identity.Options{Logger: telemetry.Component(p.logger, "identity")})
 	if err := p.configure(*s); err != nil {
 		return err
 	}
@@ -84,11 +90,29 @@ func (p *process) configure(s settings.Settings) error {
 	if err := p.level.UnmarshalText([]byte(s.LogLevel)); err != nil {
 		return err
 	}
+	if err := p.configureIdentities(s.Identities); err != nil {
+		return err
+	}
 	p.cors.Allow(s.CORSOrigins)
 	if s.TLS() {
 		return p.tls.Load(transport.Files{Cert: s.TLSCert, Key: s.TLSKey, ClientCA: s.ClientCA, ClientAuth: s.ClientAuth})
 	}
 	return nil
+}
+
+// configureIdentities takes over who is known besides by tokens.
+func (p *process) configureIdentities(file string) error {
+	known := &identity.File{}
+	if file != "" {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return failf("the identities cannot be read: %v", err).hint("check --identities")
+		}
+		if known, err = identity.ParseFile(text); err != nil {
+			return err
+		}
+	}
+	return p.identities.Use(known)
 }
 
 // open opens the stores and the keyring, and makes the service of them.
@@ -116,12 +140,19 @@ func (p *process) open(ctx context.Context) (err error) {
 	if p.logger != nil {
 		logger = telemetry.Component(p.logger, "service")
 	}
+	var identities service.Identities
+	if p.identities != nil {
+		identities = p.identities
+	}
 	p.service = service.New(service.Options{
-		Store: p.data, Keyring: keyring, Metrics: p.metrics, Logger: logger,
+		Store: p.data, Keyring: keyring, Metrics: p.metrics, Logger: logger, Identities: identities,
 		Webhooks: webhook.New(webhook.Options{Allowed: func() []string { return p.live.Get().WebhookHosts }}),
 		Limits: func() service.Limits {
 			s := p.live.Get()
-			return service.Limits{Document: int(s.MaxDocument), Watchers: s.MaxWatchers, Waiters: s.MaxWaiters}
+			return service.Limits{
+				Document: int(s.MaxDocument), Watchers: s.MaxWatchers, Waiters: s.MaxWaiters,
+				Documents: unbounded(s.TenantDocuments), Secrets: unbounded(s.TenantSecrets), Bytes: unbounded(s.TenantBytes),
+			}
 		},
 	})
 	return nil
@@ -137,10 +168,32 @@ func (p *process) newAPI() *httpapi.Server {
 				Body: s.MaxBody, InFlight: s.MaxInFlight, BodyTime: s.BodyTimeout,
 				Document: int(s.MaxDocument), TrustedProxies: s.TrustedProxies,
 				RequestsPerMinute: s.RequestsPerMinute(), TenantWatchers: s.TenantWatchers, TenantConnections: s.TenantConnections,
+				Tenant: p.tenantLimits,
 			}
 		},
 	})
 }
+
+// tenantLimits is what a tenant may do at once: what its quota says, else what
+// the settings say for every tenant.
+func (p *process) tenantLimits(tenant config.TenantID) limits.Limits {
+	s, quota := p.live.Get().WithDefaults(), p.service.TenantLimits(tenant)
+	return limits.Limits{
+		Requests: quotaOr(quota.RequestsPerMinute, s.RequestsPerMinute()), Watchers: quotaOr(quota.Watchers, s.TenantWatchers),
+		Connections: quotaOr(quota.Connections, s.ConnectionsPerTenant()),
+	}
+}
+
+// quotaOr is a limit that was set, else the standard one; 0 is none.
+func quotaOr(set *int64, standard int) int {
+	if set != nil {
+		return int(*set)
+	}
+	return max(standard, 0)
+}
+
+// unbounded is a bound of the settings as the service takes it, 0 for none.
+func unbounded(n int) int64 { return int64(max(n, 0)) }
 
 // openKeepers opens the keeper of the master key and those that only read; a
 // development server makes its own key.
@@ -265,7 +318,7 @@ func writePrivate(file, text string) error {
 func (p *process) reloads(ctx context.Context) error {
 	err := settings.Watch(ctx, func() []string {
 		s := p.live.Get()
-		return []string{s.File, s.TLSCert, s.TLSKey, s.ClientCA}
+		return []string{s.File, s.TLSCert, s.TLSKey, s.ClientCA, s.Identities}
 	}, p.hangups, p.reload)
 	if err == nil {
 		return nil

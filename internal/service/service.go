@@ -36,9 +36,6 @@ type Limits struct {
 	Documents int64
 	Bytes     int64
 	Secrets   int64
-	// TenantWatchers bounds the watches of one tenant, unless its quota says
-	// otherwise: 1,000.
-	TenantWatchers int
 }
 
 // Options are what a Service is made with.
@@ -180,9 +177,6 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.Watchers == 0 {
 		l.Watchers = 10_000
-	}
-	if l.TenantWatchers == 0 {
-		l.TenantWatchers = 1_000
 	}
 	if l.Waiters == 0 {
 		l.Waiters = 1_000

@@ -53,12 +53,6 @@ func (s *Service) Watch(ctx context.Context, who Caller, tenant string, in Watch
 	if err != nil {
 		return nil, err
 	}
-	if limit := limitOr(state.rules.Load().quota.Watchers, int64(s.limits().TenantWatchers)); limit > 0 {
-		if open := state.watches.Load(); open >= limit {
-			return nil, config.Errorf(config.KindOverloaded, "the tenant has as many watches open as it may").
-				Hint("let several services share one watch, or ask for a higher quota").Over(limit, open+1)
-		}
-	}
 	if open := s.watchers.Add(1); open > int64(s.limits().Watchers) {
 		s.watchers.Add(-1)
 		return nil, config.Errorf(config.KindOverloaded, "too many watches are open").

@@ -78,11 +78,20 @@ type Settings struct {
 	MaxInFlight int
 	// MaxWatchers bounds the watches open at once; 0: 10000.
 	MaxWatchers int
+	// Identities is the file that says which issuers' tokens and whose
+	// certificates are taken; empty: API tokens alone are.
+	Identities string
+
 	// RateLimit is how many requests a minute each tenant may make; 0: 1000, with
 	// Dev as many as it likes; NoLimit: as many as it likes.
 	RateLimit int
 	// TenantWatchers bounds the watches of each tenant that are open at once; 0: 1000.
 	TenantWatchers int
+	// TenantDocuments, TenantSecrets and TenantBytes bound what each tenant
+	// stores, unless its quota says otherwise; 0 and NoLimit: nothing does.
+	TenantDocuments int
+	TenantSecrets   int
+	TenantBytes     int
 	// TenantConnections bounds the requests of each tenant that are worked on at
 	// once; 0: half of MaxInFlight; NoLimit: all of them.
 	TenantConnections int

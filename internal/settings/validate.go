@@ -61,6 +61,15 @@ func (s Settings) RequestsPerMinute() int {
 	return defaultRateLimit
 }
 
+// ConnectionsPerTenant is how many requests of each tenant are worked on at once,
+// or NoLimit.
+func (s Settings) ConnectionsPerTenant() int {
+	if s.TenantConnections != 0 {
+		return s.TenantConnections
+	}
+	return max(s.MaxInFlight/2, 1)
+}
+
 const defaultRateLimit = 1000
 
 // TLS says whether the API is served over TLS.

@@ -5,7 +5,7 @@ package house
 var (
 	pure    = []string{"internal/canon", "internal/config", "internal/audit"}
 	storage = join(pure, "internal/store", "internal/telemetry")
-	ground  = join(storage, "internal/access", "internal/access/identity", "internal/seal", "internal/cache", "internal/watch", "internal/secret")
+	ground  = join(storage, "internal/access", "internal/access/identity", "internal/access/policy", "internal/access/identity", "internal/seal", "internal/cache", "internal/watch", "internal/secret")
 	product = join(ground, "api", "client", "internal/service", "internal/httpapi", "internal/store/sqlite", "internal/settings", "internal/harden", "internal/seal/keepers", "internal/webhook", "internal/jobs", "internal/limit", "internal/transport", "internal/transport/devca")
 )
 
@@ -43,7 +43,7 @@ var allowed = map[string][]string{
 	"internal/cache":   storage,
 	"internal/watch":   storage,
 	"internal/service": join(ground, "internal/webhook"),
-	"internal/httpapi": join(ground, "internal/access/policy", "internal/limit", "internal/service", "internal/transport", "api"),
+	"internal/httpapi": join(ground, "internal/limit", "internal/service", "internal/transport", "api"),
 
 	"api":    {},
 	"client": {"api"},
