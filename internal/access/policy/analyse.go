@@ -34,7 +34,7 @@ type Finding struct {
 }
 
 // analyse finds the policies of a tenant that cannot do what they seem to, as
-// far as the file has a part in it. It looks at heads and at constant conditions
+// far as the file has a part in it, "" being all of them. It looks at heads and at constant conditions
 // only, and is conservative: any other condition may be true or false.
 func (s *sheet) analyse(file string) (all []Finding) {
 	for _, r := range s.rules {
@@ -46,16 +46,19 @@ func (s *sheet) analyse(file string) (all []Finding) {
 			found = append(found, s.shadowed(r)...)
 		}
 		for _, f := range found {
-			if r.File == file || f.Other != nil && f.Other.File == file {
+			if concerns(r, file) || f.Other != nil && f.Other.File == file {
 				all = append(all, f)
 			}
 		}
-		if r.File == file && !dead {
-			all = append(all, s.contradictions(r)...)
+		if concerns(r, file) && !dead {
+			all = append(all, s.contradictions(r, file)...)
 		}
 	}
 	return all
 }
+
+// concerns says whether a rule is of the file that is checked, or all files are.
+func concerns(r *rule, file string) bool { return file == "" || r.File == file }
 
 // finding makes one about a rule, because of others.
 func finding(r *rule, kind, certainty string, others []*rule, format string, args ...any) Finding {
@@ -116,7 +119,7 @@ func (s *sheet) shadowed(r *rule) []Finding {
 		return []Finding{finding(r, FindingShadowed, Certain, others, "the %s adds nothing to %s", r.Effect, names(others))}
 	}
 	others = s.coverage(r, func(q *rule) bool {
-		return before(q) && q.condition.truth != never && !(r.applies() && s.same(q, r))
+		return before(q) && q.condition.truth != never && (!r.applies() || !s.same(q, r))
 	})
 	if others != nil {
 		return []Finding{finding(r, FindingShadowed, Possible, others, "the %s may add nothing to %s, which does the same on conditions", r.Effect, names(others))}
@@ -126,11 +129,11 @@ func (s *sheet) shadowed(r *rule) []Finding {
 
 // contradictions finds the policies of the other effect that meet one in part. A
 // policy about everything meets all of them, which is worth no mention.
-func (s *sheet) contradictions(r *rule) (all []Finding) {
+func (s *sheet) contradictions(r *rule, file string) (all []Finding) {
 	var certain, possible []*rule
 	for _, q := range s.rules {
-		if q.File == "" || q.Effect == r.Effect || !r.permits() && q.File == r.File || s.nothing(q) != "" {
-			continue // a pair within one file is told of at its permit
+		if q.File == "" || q.Effect == r.Effect || !r.permits() && (q.File == r.File || file == "") || s.nothing(q) != "" {
+			continue // a pair of files that are checked is told of at its permit
 		}
 		permit, forbid := r, q
 		if !r.permits() {

@@ -20,48 +20,22 @@ type Report struct {
 	Tests    []TestResult // of all files
 }
 
-// Err is why the file must not be written: every refusing finding and every test
-// case that failed, as KindInvalidPolicy. It is nil when there is none.
-func (r Report) Err() error {
-	var problems []config.Problem
-	add := func(file string, line, column int, message string) {
-		problems = append(problems, config.Problem{Pointer: fmt.Sprintf("%s:%d:%d", file, line, column), Message: message})
-	}
-	for _, f := range r.Findings {
-		if f.Refused {
-			add(f.Ref.File, f.Ref.Line, f.Ref.Column, f.Message)
-		}
-	}
-	for _, t := range r.Tests {
-		if !t.Passed {
-			add(t.File, t.Line, 1, fmt.Sprintf("the test case %q got %s: %s", t.Text, t.outcome(), strings.Join(t.Reasons, "; ")))
-		}
-	}
-	if len(problems) == 0 {
-		return nil
-	}
-	err := config.Errorf(config.KindInvalidPolicy, "the policies are refused: %s", problems[0].Message).At(problems[0].Pointer).
-		Hint("mend what the details name, and write the file again")
-	err.Details = problems
-	return err
-}
-
-func (t TestResult) outcome() string {
-	if t.Got == "" {
-		return "no answer"
-	}
-	return t.Got
+// Refused says whether the file must not be written.
+func (r Report) Refused() bool {
+	return slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Refused }) ||
+		slices.ContainsFunc(r.Tests, func(t TestResult) bool { return !t.Passed })
 }
 
 // Check looks at one file of a tenant's policies, of which src holds the text
 // that is about to be written. The file is parsed, validated against the schema
 // and compared with all other policies; then the test cases of all files run. A
 // file that is not in src, because it is about to be deleted, is checked for what
-// the others then say of themselves: their test cases.
+// the others then say of themselves: their test cases. With no file at all, as
+// for a change of roles, it is said of every policy what is at odds with it.
 func Check(src Source, file string) Report {
 	s, ownFindings := readSource(src, file)
 	report := Report{Findings: ownFindings}
-	if s == nil || report.Err() != nil {
+	if s == nil || report.Refused() {
 		return report
 	}
 	report.Findings = append(report.Findings, s.analyse(file)...)

@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/llm-devops/llm-config-manager/internal/access"
 	"github.com/llm-devops/llm-config-manager/internal/config"
@@ -189,13 +190,11 @@ func inScope(s *access.Scope, a access.Action, where places) bool {
 // listed names the first few actions.
 func listed(actions []access.Action) string {
 	const most = 4
-	text := ""
-	for i, a := range actions[:min(most, len(actions))] {
-		if i > 0 {
-			text += ", "
-		}
-		text += string(a)
+	var names []string
+	for _, a := range actions[:min(most, len(actions))] {
+		names = append(names, string(a))
 	}
+	text := strings.Join(names, ", ")
 	if more := len(actions) - most; more > 0 {
 		text += fmt.Sprintf(" and %d more", more)
 	}

@@ -123,6 +123,7 @@ permit (principal == Workload::"dns:eu", action == Action::"config.read", resour
 permit (principal in Role::"viewer", action == Action::"secret.write", resource is Secret)
   when { resource.hasTag("team") && resource.getTag("team") == "ml" && context has source && context.source.isLoopback() && context.weekday == 7 };
 permit (principal in Role::"server-admin", action == Action::"audit.read", resource);
+permit (principal, action == Action::"token.read", resource);
 
 //test allow role:deployer config.write document staging/gateway/models
 //test allow role:deployer config.write folder staging/gateway
@@ -146,6 +147,8 @@ permit (principal in Role::"server-admin", action == Action::"audit.read", resou
 //test deny  role:viewer secret.write secret p/a label.team=ml source=10.0.0.1 time=2026-11-22T03:00:00Z
 //test allow role:server-admin audit.read tenant
 //test deny  role:server-admin config.read document p/a
+//test allow role:viewer token.read tenant
+//test deny  role:server-admin token.read tenant
 //test allow role:server-admin,viewer config.read document p/a
 `}}}
 	set, err := Compile(src)
@@ -153,7 +156,7 @@ permit (principal in Role::"server-admin", action == Action::"audit.read", resou
 		t.Fatal(err)
 	}
 	results, err := set.runTests(src.Files)
-	if err != nil || len(results) != 23 {
+	if err != nil || len(results) != 25 {
 		t.Fatalf("got %d results, %v", len(results), err)
 	}
 	for _, r := range results {
