@@ -78,6 +78,10 @@ func parseFile(f File) ([]parsed, error) {
 		return nil, config.Errorf(config.KindTooLarge, "the policy file %q is too large", f.Name).Over(MaxFileBytes, int64(len(f.Text))).
 			Hint("split it: a tenant may have %d files", MaxFiles)
 	}
+	if i := noText(f.Text); i >= 0 {
+		line, column := position(f.Text, i)
+		return nil, invalidAt(f.Name, line, column, "the policy does not parse: this is no character of a text in UTF-8")
+	}
 	ends, err := scan(f)
 	if err != nil {
 		return nil, err
@@ -200,6 +204,16 @@ func skip(text string, i int) int {
 		}
 	}
 	return i
+}
+
+// noText answers where there is a byte that no policy may hold; -1 for nowhere.
+func noText(text string) int {
+	for i, r := range text {
+		if r == 0 || r == utf8.RuneError && !strings.HasPrefix(text[i:], string(utf8.RuneError)) {
+			return i
+		}
+	}
+	return -1
 }
 
 func isWord(c byte) bool {

@@ -82,12 +82,14 @@ func verdictOf(d access.Decision) verdict {
 	return deny
 }
 
-// judge asks the set, and a cache of it twice.
+// everybody is one cache for all sets, tenants and principals of the tests.
+var everybody = policy.NewCache(100_000)
+
+// judge asks the set, and the cache twice.
 func judge(t *testing.T, s *policy.Set, want verdict, p access.Principal, a access.Action, r access.Resource) {
 	t.Helper()
 	request := &access.Request{Principal: p, Action: a, Resource: r}
-	cache := policy.NewCache(10)
-	for _, d := range []access.Decision{s.Decide(request), cache.Decide(s, request, nil), cache.Decide(s, request, nil), s.Explain(request).Decision} {
+	for _, d := range []access.Decision{s.Decide(request), everybody.Decide(s, request, nil), everybody.Decide(s, request, nil), s.Explain(request).Decision} {
 		if got := verdictOf(d); got != want {
 			t.Errorf("%s wants %s on %+v: %s (%s), want %s", p.ID, a, r, got, strings.Join(d.Reasons, "; "), want)
 		}
