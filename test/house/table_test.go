@@ -40,15 +40,17 @@ var allowed = map[string][]string{
 
 	"internal/access/identity/issuertest": {}, // tests only: a local issuer
 
+	"internal/access/login": {"internal/config"},
+
 	"internal/cache":   storage,
 	"internal/watch":   storage,
 	"internal/service": join(ground, "internal/webhook"),
-	"internal/httpapi": join(ground, "internal/limit", "internal/service", "internal/transport", "api"),
+	"internal/httpapi": join(ground, "internal/access/login", "internal/limit", "internal/service", "internal/transport", "api"),
 
 	"api":    {},
 	"client": {"api"},
 
-	"cmd/llm-config":   {"api", "client", "internal/config", "internal/canon", "internal/convert", "internal/secret", "internal/settings", "internal/transport/devca"},
+	"cmd/llm-config":   {"api", "client", "internal/access/login", "internal/config", "internal/canon", "internal/convert", "internal/secret", "internal/settings", "internal/transport/devca"},
 	"examples/service": {"api", "client"},
 	"test/…":           product,
 }
@@ -78,6 +80,7 @@ var owners = map[string][]string{
 	"github.com/spf13/pflag":                                         {"cmd/llm-config", "internal/settings"},
 	"go.yaml.in/yaml/v4":                                             {"internal/config", "internal/settings", "internal/access/identity"},
 	"golang.org/x/crypto":                                            {"internal/seal"},
+	"golang.org/x/oauth2":                                            {"internal/access/login"},
 	"golang.org/x/sync":                                              {"cmd/llm-config", "internal/access", "internal/seal"},
 	"golang.org/x/sys":                                               {"internal/store/sqlite", "internal/secret", "internal/harden", "cmd/llm-config"},
 	"golang.org/x/term":                                              {"cmd/llm-config"},
