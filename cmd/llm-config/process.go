@@ -19,7 +19,7 @@ import (
 	"github.com/llm-devops/llm-config-manager/internal/config"
 	"github.com/llm-devops/llm-config-manager/internal/harden"
 	"github.com/llm-devops/llm-config-manager/internal/httpapi"
-	limits "github.com/llm-devops/llm-config-manager/internal/limit"
+	"github.com/llm-devops/llm-config-manager/internal/limit"
 	"github.com/llm-devops/llm-config-manager/internal/seal"
 	"github.com/llm-devops/llm-config-manager/internal/seal/keepers"
 	"github.com/llm-devops/llm-config-manager/internal/service"
@@ -176,9 +176,9 @@ func (p *process) newAPI() *httpapi.Server {
 
 // tenantLimits is what a tenant may do at once: what its quota says, else what
 // the settings say for every tenant.
-func (p *process) tenantLimits(tenant config.TenantID) limits.Limits {
+func (p *process) tenantLimits(tenant config.TenantID) limit.Limits {
 	s, quota := p.live.Get().WithDefaults(), p.service.TenantLimits(tenant)
-	return limits.Limits{
+	return limit.Limits{
 		Requests: quotaOr(quota.RequestsPerMinute, s.RequestsPerMinute()), Watchers: quotaOr(quota.Watchers, s.TenantWatchers),
 		Connections: quotaOr(quota.Connections, s.ConnectionsPerTenant()),
 	}

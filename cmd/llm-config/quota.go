@@ -19,8 +19,8 @@ those of the server set them.`,
 		newQuotaShowCommand(a), newQuotaSetCommand(a))
 }
 
-// limit is one limit of a tenant.
-type limit struct {
+// quotaLimit is one limit of a tenant.
+type quotaLimit struct {
 	name  string
 	value func(*api.QuotaLimits) **int64
 	used  func(api.QuotaUsed) (int64, bool) // false where nothing is counted up
@@ -28,7 +28,7 @@ type limit struct {
 }
 
 // quotaLimits are all of them, in the order of their table.
-var quotaLimits = []limit{
+var quotaLimits = []quotaLimit{
 	{name: "requests-per-minute", value: func(l *api.QuotaLimits) **int64 { return &l.RequestsPerMinute }, used: func(api.QuotaUsed) (int64, bool) { return 0, false }},
 	{name: "watchers", value: func(l *api.QuotaLimits) **int64 { return &l.Watchers }, used: func(u api.QuotaUsed) (int64, bool) { return u.Watchers, true }},
 	{name: "connections", value: func(l *api.QuotaLimits) **int64 { return &l.Connections }, used: func(u api.QuotaUsed) (int64, bool) { return u.Connections, true }},
@@ -38,7 +38,7 @@ var quotaLimits = []limit{
 }
 
 // text writes a figure of this limit.
-func (l limit) text(n int64) string {
+func (l quotaLimit) text(n int64) string {
 	if l.bytes {
 		return sizeText(n)
 	}
@@ -143,7 +143,7 @@ has.`,
 
 // limitChange is what one KEY=VALUE asks for; nil is the default.
 type limitChange struct {
-	limit limit
+	limit quotaLimit
 	to    *int64
 }
 
@@ -153,7 +153,7 @@ func parseLimits(args []string) (changes []limitChange, _ error) {
 		if !ok {
 			return nil, failf("%q is not KEY=VALUE", arg).hint("write it like requests-per-minute=6000")
 		}
-		at := slices.IndexFunc(quotaLimits, func(l limit) bool { return l.name == name })
+		at := slices.IndexFunc(quotaLimits, func(l quotaLimit) bool { return l.name == name })
 		if at < 0 {
 			return nil, failf("there is no limit %q", name).hint("there are %s", limitNames())
 		}
@@ -178,7 +178,7 @@ func limitNames() string {
 }
 
 // parse reads a limit; nil is the default, and 0 is none.
-func (l limit) parse(text string) (*int64, error) {
+func (l quotaLimit) parse(text string) (*int64, error) {
 	switch text {
 	case "default":
 		return nil, nil
