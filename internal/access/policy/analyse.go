@@ -96,20 +96,17 @@ func (s *sheet) nothing(r *rule) string {
 		return "its conditions are false for every request"
 	case r.who.types == 0:
 		return "nobody is selected by its principal; does the role exist?"
-	case r.where.empty():
-		return "nothing of this tenant is selected by its resource"
+	case r.does == 0:
+		return "its actions are not taken on anything of this tenant that its resource selects"
 	}
-	for range r.heads() {
-		return ""
-	}
-	return "its actions are never taken on its resource"
+	return ""
 }
 
 // shadowed finds the policies that do already what one does. Of two that do the
 // same, the later one is shadowed.
 func (s *sheet) shadowed(r *rule) []Finding {
 	before := func(q *rule) bool {
-		return q.Effect == r.Effect && (!s.same(q, r) || slices.Index(s.rules, q) < slices.Index(s.rules, r) || q.applies() && !r.applies())
+		return q.Effect == r.Effect && (q.number < r.number || q.applies() && !r.applies() || !s.same(q, r))
 	}
 	others := s.coverage(r, func(q *rule) bool { return before(q) && q.applies() })
 	if others != nil {
@@ -166,30 +163,15 @@ func names(rules []*rule) string {
 
 // covers says whether the head of q selects all that the head of r does.
 func (s *sheet) covers(q, r *rule) bool {
-	if !s.contains(q.who, r.who) {
-		return false
-	}
-	for a, where := range r.heads() {
-		if !q.at(a).contains(where) {
-			return false
-		}
-	}
-	return true
+	return r.does&^q.does == 0 && q.where.contains(r.where) && s.contains(q.who, r.who)
 }
 
 func (s *sheet) same(q, r *rule) bool { return s.covers(q, r) && s.covers(r, q) }
 
 // meet says whether there may be a request that both heads select.
 func (s *sheet) meet(q, r *rule) bool {
-	if q.does&r.does == 0 || !s.overlap(q.who, r.who) {
-		return false
-	}
-	for a, where := range r.heads() {
-		if q.at(a).overlaps(where) {
-			return true
-		}
-	}
-	return false
+	both := q.does & r.does
+	return both != 0 && s.overlap(q.who, r.who) && !q.where.intersect(r.where).only(both.on()).empty()
 }
 
 // coverage finds rules that together select all that the head of r does; nil

@@ -88,21 +88,27 @@ func newSheet(src Source) (*sheet, error) {
 	return s, nil
 }
 
+// maxFaults is after how many faults of a file no more are looked for: finding
+// them takes longer than finding none.
+const maxFaults = 5
+
 // fill makes the rules of the built-in policies and of all others, and validates
 // those of one file.
 func (s *sheet) fill(all []parsed, file string) (found []Finding) {
+	faults := 0
 	for _, key := range slices.Sorted(maps.Keys(builtin().byKey)) {
-		r, err := s.read(builtin().byKey[key].parsed)
-		if err != nil {
+		if err := s.add(builtin().byKey[key].parsed); err != nil {
 			panic("policy: a built-in policy is malformed: " + err.Error())
 		}
-		s.rules = append(s.rules, r)
 	}
 	for _, p := range all {
-		r, malformed := s.read(p)
-		s.rules = append(s.rules, r)
-		if p.File == file && file != "" {
-			found = append(found, s.validate(p, malformed)...)
+		malformed := s.add(p)
+		if p.File == file && file != "" && faults < maxFaults {
+			more := s.validate(p, malformed)
+			for _, f := range more {
+				faults += 1 + strings.Count(f.Message, "; ")
+			}
+			found = append(found, more...)
 		}
 	}
 	return found
@@ -189,7 +195,7 @@ func refusal(file, kind string, err error) Finding {
 	var line, column int
 	if at := strings.Split(e.Pointer, ":"); len(at) == 3 {
 		if _, err := fmt.Sscan(at[1]+" "+at[2], &line, &column); err == nil {
-			f.Ref.File, f.Ref.Line, f.Ref.Column = at[0], line, column
+			f.Ref.File, f.Ref.Line, f.Ref.Column = at[0], max(line, 1), max(column, 1)
 		}
 	}
 	return f

@@ -60,6 +60,18 @@ func TestCheckRefuses(t *testing.T) {
 	}
 }
 
+// A file full of faults is told of some of them, and soon.
+func TestCheckStopsAtManyFaults(t *testing.T) {
+	few := strings.Repeat("permit (principal in Group::\"x\", action, resource);\n", 100)
+	if report := Check(sourceWith(few), "team"); len(report.Findings) > maxFaults || len(report.Findings) < 2 {
+		t.Errorf("got %d findings", len(report.Findings))
+	}
+	many := strings.Repeat("permit (principal, action, resource) when { context.x && context.y };\n", 100)
+	if report := Check(sourceWith(many), "team"); len(report.Findings) != 1 || !strings.Contains(report.Findings[0].Message, "more") {
+		t.Errorf("got %d findings: %v", len(report.Findings), report.Findings)
+	}
+}
+
 func TestCheckAccepts(t *testing.T) {
 	for _, text := range []string{
 		"", "// nothing yet\n",
@@ -114,6 +126,7 @@ func FuzzCheck(f *testing.F) {
 		f.Add(fmt.Sprintf("permit (%s, %s, %s)\nwhen { %s };", randomPrincipals[i%len(randomPrincipals)], randomActions[i%len(randomActions)], randomResources[i%len(randomResources)], text))
 		f.Add(text + "\n" + anything)
 	}
+	f.Add("\x00")
 	f.Fuzz(func(t *testing.T, text string) {
 		if len(text) > 8<<10 {
 			return

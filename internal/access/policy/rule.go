@@ -22,6 +22,7 @@ type rule struct {
 	where     places
 	condition verdict
 	byRole    bool // its conditions look at what the principal is in
+	number    int  // its place among the rules of the sheet
 }
 
 func (r *rule) permits() bool { return r.Effect == "permit" }
@@ -44,16 +45,26 @@ func (r *rule) at(a access.Action) places {
 	return r.where.only(info.On)
 }
 
-// heads are the actions of the rule with the places of each, as far as there
-// are any: what the head selects but never happens is left out.
+// heads are the actions of the rule, with the places of each.
 func (r *rule) heads() iter.Seq2[access.Action, places] {
 	return func(yield func(access.Action, places) bool) {
-		for _, info := range access.Actions {
-			if where := r.at(info.Action); !where.empty() && !yield(info.Action, where) {
+		for i, info := range access.Actions {
+			if r.does&(1<<i) != 0 && !yield(info.Action, r.where.only(info.On)) {
 				return
 			}
 		}
 	}
+}
+
+// trim leaves out of the head what never happens: actions that are not taken on
+// any of its places, and places on which none of its actions is taken.
+func (r *rule) trim() {
+	for i, info := range access.Actions {
+		if r.where.only(info.On).empty() {
+			r.does &^= 1 << i
+		}
+	}
+	r.where = r.where.only(r.does.on())
 }
 
 // general says that the head selects whatever a tenant's policies decide.
@@ -90,6 +101,16 @@ var tenantActions, servingActions, allActions = func() (tenant, serving, all act
 func (s actions) has(a access.Action) bool {
 	number, ok := actionNumbers[a]
 	return ok && s&(1<<number) != 0
+}
+
+// on are the kinds of things that any of the actions is taken on.
+func (s actions) on() (kinds access.Subject) {
+	for i, info := range access.Actions {
+		if s&(1<<i) != 0 {
+			kinds |= info.On
+		}
+	}
+	return kinds
 }
 
 // actionsIn are the actions in an entity: one of the groups, or an action itself.
@@ -180,11 +201,11 @@ func (m malformedID) Error() string {
 	return fmt.Sprintf("%s names nothing that there could be: the id is malformed", m.uid)
 }
 
-// read makes the rule of a policy. The error is a malformedID.
-func (s *sheet) read(p parsed) (*rule, error) {
+// add makes the rule of a policy. The error is a malformedID.
+func (s *sheet) add(p parsed) error {
 	r := &rule{
 		Ref: p.Ref, text: p.text, who: s.readPrincipal(p.ast.Principal), does: readAction(p.ast.Action),
-		condition: conditionOf(p.ast), byRole: asksForRoles(p.ast),
+		condition: conditionOf(p.ast), byRole: asksForRoles(p.ast), number: len(s.rules),
 	}
 	if p.File != "" {
 		r.does &= tenantActions
@@ -194,7 +215,9 @@ func (s *sheet) read(p parsed) (*rule, error) {
 	r.who.outsider = r.who.role == access.RoleServerAdmin || r.who.role == "" && (!r.permits() || r.who.bound())
 	var err error
 	r.where, err = s.readResource(p.ast.Resource)
-	return r, err
+	r.trim()
+	s.rules = append(s.rules, r)
+	return err
 }
 
 func (s *sheet) readPrincipal(scope ast.IsPrincipalScopeNode) principals {
