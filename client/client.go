@@ -22,7 +22,7 @@ type Client struct {
 	token     TokenSource
 	roots     *x509.CertPool
 	identity  func() (*tls.Certificate, error) // nil shows no certificate
-	http      *http.Client // answers, each within the timeout
+	http      *http.Client                     // answers, each within the timeout
 	userAgent string
 	timeout   time.Duration
 	retry     Retry

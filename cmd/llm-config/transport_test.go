@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -130,20 +129,20 @@ func TestBrowsers(t *testing.T) {
 	}
 	write(t, server.client, "base", "a", `{"b":1}`)
 	document := api.Build(api.RouteConfig, "default", "base", "a")
-	if answer := ask("OPTIONS", document, "Origin", origin, "Access-Control-Request-Method", "GET", "Access-Control-Request-Headers", "authorization"); answer.StatusCode != 204 || answer.Header.Get("Access-Control-Allow-Origin") != origin {
+	if answer := ask("OPTIONS", document, "Origin", origin, "Access-Control-Request-Method", "GET", "Access-Control-Request-Headers", "authorization"); answer.StatusCode != http.StatusNoContent || answer.Header.Get("Access-Control-Allow-Origin") != origin {
 		t.Errorf("a preflight is answered %d, %v", answer.StatusCode, answer.Header)
 	}
 	answer := ask("GET", document, "Origin", origin, "Authorization", "Bearer "+server.token)
-	if vary := strings.Join(answer.Header["Vary"], ", "); answer.StatusCode != 200 || answer.Header.Get("Access-Control-Allow-Origin") != origin || !strings.Contains(vary, "Origin") || !strings.Contains(vary, "Accept") {
+	if vary := strings.Join(answer.Header["Vary"], ", "); answer.StatusCode != http.StatusOK || answer.Header.Get("Access-Control-Allow-Origin") != origin || !strings.Contains(vary, "Origin") || !strings.Contains(vary, "Accept") {
 		t.Errorf("a read is answered %d, %v", answer.StatusCode, answer.Header)
 	}
 	if answer := ask("GET", document, "Origin", "https://evil.test", "Authorization", "Bearer "+server.token); answer.Header.Get("Access-Control-Allow-Origin") != "" {
 		t.Error("another origin is allowed")
 	}
-	if answer := ask("GET", document); answer.StatusCode != 401 {
+	if answer := ask("GET", document); answer.StatusCode != http.StatusUnauthorized {
 		t.Errorf("without a token it is answered %d", answer.StatusCode)
 	}
-	if answer := ask("GET", api.RouteDocumentation); answer.StatusCode != 200 || !strings.Contains(answer.Header.Get("Content-Security-Policy"), "style-src") {
+	if answer := ask("GET", api.RouteDocumentation); answer.StatusCode != http.StatusOK || !strings.Contains(answer.Header.Get("Content-Security-Policy"), "style-src") {
 		t.Errorf("the documentation is answered %d, with the policy %q", answer.StatusCode, answer.Header.Get("Content-Security-Policy"))
 	}
 }
@@ -253,9 +252,7 @@ func startLogging(t *testing.T, log *bytes.Buffer, flags ...string) *loggingServ
 func askFrom(t *testing.T, server *loggingServer, from, path, name string, header http.Header) int {
 	t.Helper()
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
-	transport := &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-		return dialer.DialContext(ctx, network, address)
-	}}
+	transport := &http.Transport{DialContext: dialer.DialContext}
 	defer transport.CloseIdleConnections()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+server.address+path, http.NoBody)
 	if err != nil {

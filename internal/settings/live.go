@@ -46,7 +46,7 @@ func (s Settings) merge(next Settings) (merged Settings, changed, refused []stri
 	merged = s
 	switched := s.TLS() != next.TLS() // a listener speaks TLS or it does not, for as long as it is there
 	for _, o := range options {
-		o.live = o.live && !(switched && o.ofTLS())
+		o.live = o.live && (!switched || !o.ofTLS())
 		before, after := o.get(&s), o.get(&next)
 		if before == after {
 			continue

@@ -42,7 +42,7 @@ func (c *CORS) Allow(origins []string) {
 			api.HeaderRequestID, api.HeaderIdempotent, api.HeaderMessage,
 		},
 		ExposedHeaders: []string{
-			"ETag", "Location", "Retry-After", "RateLimit", "RateLimit-Policy", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset",
+			"ETag", "Location", "Retry-After", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset",
 			api.HeaderRequestID, api.HeaderReplayed, api.HeaderRevision, api.HeaderDigest, api.HeaderVersion, api.HeaderSecrets,
 		},
 		MaxAge: int(preflightAge.Seconds()),
