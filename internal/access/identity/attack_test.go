@@ -86,6 +86,7 @@ func TestClaimsOfTokens(t *testing.T) {
 		{"sub that turns the line around", map[string]any{"sub": "a\u202Eb"}, "control character"},
 		{"65 values", map[string]any{"groups": many(65)}, "65 values"},
 		{"a value of more than 1 KiB", map[string]any{"x": strings.Repeat("x", 1025)}, "too long"},
+		{"a name of more than 256 bytes", map[string]any{strings.Repeat("n", 257): 1}, "name that is too long"},
 		{"65 claims", crowd, "too many claims"},
 		{"a claim twice by two ways", map[string]any{"a.b": 1, "a": map[string]any{"b": 2}}, "two claims have one name"},
 	} {
@@ -145,6 +146,8 @@ func TestSignaturesOfTokens(t *testing.T) {
 	}
 	w.issuer.Publish(&issuertest.Key{ID: "weak", Algorithm: "RS256", Private: issuertest.RSA(1024, 0)})
 	w.issuer.Publish(&issuertest.Key{ID: "p384", Algorithm: "ES384", Private: p384})
+	twin := &issuertest.Key{ID: "twin", Algorithm: "RS256", Private: issuertest.RSA(2048, 4)}
+	w.issuer.Publish(twin)
 	with := issuertest.With
 	set := issuertest.Header
 	as := func(algorithm string, key *issuertest.Key) issuertest.Option {
@@ -196,6 +199,7 @@ func TestSignaturesOfTokens(t *testing.T) {
 		{"kid is SQL", []issuertest.Option{set("kid", "' OR 1=1 --")}, errUnknownKey.Error()},
 		{"kid is too long", []issuertest.Option{set("kid", strings.Repeat("k", 257))}, "kid"},
 		{"no kid, and one key fits", []issuertest.Option{with(w.issuer.Key("ES256")), set("kid", nil)}, ""},
+		{"no kid, and two keys fit", []issuertest.Option{with(twin), set("kid", nil)}, errUnknownKey.Error()},
 		{"alg twice", []issuertest.Option{issuertest.HeaderText(`{"alg":"RS256","alg":"none","kid":"` + rsa.ID + `"}`)}, "a key is there twice"},
 		{"ALG beside alg", []issuertest.Option{issuertest.HeaderText(`{"ALG":"none","alg":"none"}`)}, "never taken"},
 		{"a header that is no object", []issuertest.Option{issuertest.HeaderText(`"RS256"`)}, "not a JSON object"},
@@ -257,7 +261,11 @@ func TestTextsOfTokens(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := &world{T: t, clock: w.clock, issuer: w.issuer, verifier: w.verifier}
-			w.deny(config.KindUnauthenticated, "", text)
+			cause := ""
+			if len(text) > maxToken {
+				cause = "at most 16384 are read"
+			}
+			w.deny(config.KindUnauthenticated, cause, text)
 		})
 	}
 }

@@ -311,9 +311,27 @@ func TestStillOfCertificates(t *testing.T) {
 	wantRefusal(t, config.KindTokenExpired, "", v.Still(claimed))
 }
 
+// Somebody known by one name of two does not become the other.
+func TestStillIsTheSameID(t *testing.T) {
+	const one = "certificates:\n- {dns: a.example, tenant: acme}\n"
+	v := certificateVerifier(t, one)
+	claimed, err := v.Certificate(newChain(t).leaf(dns("a.example", "b.example")).Leaf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := ParseFile([]byte(strings.Replace(one, "a.example", "b.example", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := v.Use(file); err != nil {
+		t.Fatal(err)
+	}
+	wantRefusal(t, config.KindUnauthenticated, "no rule is about the certificate", v.Still(claimed))
+}
+
 func TestCertificateOf(t *testing.T) {
 	c := newChain(t)
-	leaf := c.leaf(with(uri("spiffe://example.org/a"), dns("B.example", "a.example", "b.example"))).Leaf
+	leaf := c.leaf(with(uri("spiffe://example.org/a"), dns("B.example", "*.c.example", "a.example", "b.example"))).Leaf
 	got := CertificateOf(leaf)
 	if got.Fingerprint != sha256.Sum256(leaf.Raw) || got.SPIFFE != "spiffe://example.org/a" ||
 		!slices.Equal(got.DNS, []string{"a.example", "b.example"}) || !got.Expires.Equal(leaf.NotAfter) {

@@ -19,7 +19,7 @@ type Claimed struct {
 	Method      string              // access.MethodIdentity or access.MethodCertificate
 	Issuer      string              // the issuer's name in the file; empty for a certificate
 	ID          string              // "<issuer>:<sub>", the SPIFFE ID, or "dns:NAME"
-	Name        string              // for people to read: printable, 128 bytes at most, chosen by who knows whom
+	Name        string              // for people to read: printable, 128 bytes at most; never compared
 	Tenant      string              // by name; empty for an identity of the server alone
 	Roles       []string            // in Tenant, sorted
 	ServerAdmin bool                // of the server

@@ -2,6 +2,11 @@ package identity
 
 import (
 	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -65,6 +70,19 @@ func TestWrongSignaturesAskNobody(t *testing.T) {
 		w.deny(config.KindUnauthenticated, "signature is wrong", w.good("a", nil, issuertest.With(stranger)))
 	}
 	w.asked(1, 1)
+}
+
+func TestKeysThatMoveAreFound(t *testing.T) {
+	w := newWorld(t)
+	w.allow(w.good("a", nil))
+	w.issuer.Rotate()
+	w.issuer.Answer(issuertest.PathKeys, http.NotFound)
+	w.discoveryHas(map[string]any{"jwks_uri": w.issuer.URL + "/moved"})
+	w.issuer.Answer("/moved", func(rw http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(rw).Encode(w.issuer.KeySet()) })
+	w.clock.add(askPause)
+	w.deny(config.KindUnavailable, "status 404", w.good("a", nil))
+	w.clock.add(askPause)
+	w.allow(w.good("a", nil))
 }
 
 func TestRotationIsPickedUp(t *testing.T) {
@@ -354,4 +372,39 @@ func TestUseRefusesACAThatCannotBeRead(t *testing.T) {
 		wantRefusal(t, config.KindBadRequest, "", w.verifier.Use(file))
 	}
 	w.allow(token) // the file before stays in force
+}
+
+// A key that does not say what it is for is used for what it fits.
+func TestKeysAreChosenByWhatTheyFit(t *testing.T) {
+	signers := map[string]crypto.Signer{"RSA": issuertest.RSA(2048, 0)}
+	for name, curve := range map[string]elliptic.Curve{"P-256": elliptic.P256(), "P-384": elliptic.P384(), "P-521": elliptic.P521()} {
+		key, err := ecdsa.GenerateKey(curve, rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		signers[name] = key
+	}
+	_, edwards, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signers["Ed25519"] = edwards
+	var keys []verificationKey
+	for name, signer := range signers {
+		keys = append(keys, verificationKey{id: name, public: signer.Public()})
+	}
+	wanted := map[string]string{
+		"RS256": "RSA", "RS384": "RSA", "RS512": "RSA", "PS256": "RSA", "ES256": "P-256", "ES384": "P-384", "EdDSA": "Ed25519",
+		"ES512": "", "PS384": "", "HS256": "", "none": "", "": "",
+	}
+	for algorithm, want := range wanted {
+		for name := range signers {
+			if got := len(choose(keys, name, algorithm)) == 1; got != (name == want) {
+				t.Errorf("%s by a key on %s: %t", algorithm, name, got)
+			}
+		}
+		if got := len(choose(keys, "", algorithm)) == 1; got != (want != "") {
+			t.Errorf("%s without a key's id: %t", algorithm, got)
+		}
+	}
 }

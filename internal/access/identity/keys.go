@@ -77,7 +77,7 @@ func usable(key jose.JSONWebKey) bool {
 	switch public := key.Key.(type) {
 	case *rsa.PublicKey:
 		bits := public.N.BitLen()
-		return bits >= minRSA && bits <= maxRSA && public.E >= 3 && public.E%2 == 1
+		return bits >= minRSA && bits <= maxRSA
 	case *ecdsa.PublicKey, ed25519.PublicKey:
 		return key.Valid()
 	}

@@ -57,11 +57,12 @@ func notOfSegment(c rune) bool {
 	return !letter && (c < '0' || c > '9') && c != '.' && c != '-' && c != '_'
 }
 
-// holds says whether a rule is about an id, which was checked before.
+// holds says whether a rule is about an id, which was checked before: it does not
+// end with a slash.
 func (r CertificateRule) holds(id string) bool {
 	prefix, open := strings.CutSuffix(r.SPIFFE, "*")
 	if open {
-		return len(id) > len(prefix) && strings.HasPrefix(id, prefix)
+		return strings.HasPrefix(id, prefix)
 	}
 	return r.SPIFFE != "" && id == r.SPIFFE
 }

@@ -229,12 +229,12 @@ func TestUsedTokensAreBounded(t *testing.T) {
 	u := newUsed()
 	u.limit = 3
 	for i := range 3 {
-		if err := u.take(fmt.Sprint(i), now.Add(time.Duration(i+1)*time.Minute), now); err != nil {
+		if err := u.take(fmt.Sprint(i), now.Add(time.Duration(3-i)*time.Minute), now); err != nil {
 			t.Fatal(err)
 		}
 	}
 	wantRefusal(t, config.KindOverloaded, "", u.take("new", now.Add(time.Hour), now))
-	wantRefusal(t, config.KindUnauthenticated, "used before", u.take("0", now.Add(time.Hour), now))
+	wantRefusal(t, config.KindUnauthenticated, "used before", u.take("2", now.Add(time.Hour), now))
 	now = now.Add(time.Minute)
 	if err := u.take("new", now.Add(time.Hour), now); err != nil {
 		t.Errorf("there is room once one has expired: %v", err)

@@ -28,7 +28,7 @@ const (
 	PathDevice    = "/device_authorization"
 )
 
-// Audience is what Claims and Binding texts of tests use for this server.
+// Audience is the aud of Claims.
 const Audience = "llm-config"
 
 // Issuer is an issuer that runs until its test ends.
