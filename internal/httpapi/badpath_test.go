@@ -133,6 +133,7 @@ func (n *tenant) state(t testing.TB) string {
 	for _, target := range []string{
 		n.path(api.RouteChanges) + "?limit=1000", n.path(api.RouteBundle, "base"), n.path(api.RouteEnvironments), n.path(api.RouteTags), n.path(api.RouteTokens),
 		n.path(api.RouteSecrets, "base") + "?deleted=true", n.path(api.RouteSecrets, "production") + "?own=true", n.path(api.RouteAcks, "base"),
+		n.path(api.RoutePolicies), n.path(api.RouteRoles), n.path(api.RouteGrants),
 	} {
 		state += fmt.Sprintf("%s\n", n.call(t, "GET", target, nil).want(t, 200).body)
 	}

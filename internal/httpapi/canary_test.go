@@ -278,10 +278,7 @@ func TestRefusalsHoldNothingOfTheRequest(t *testing.T) {
 		m := newMarker()
 		v := newVictim(t, w, "a-document")
 		target, valid, _ := anyRequest(t, r, v)
-		token := v.token
-		if ofTheServer(r) {
-			token = w.root
-		}
+		token := v.entitled(t, r)
 		attacks := s.aside(r, m, valid)
 		if r.Method != http.MethodGet && r.Method != http.MethodDelete {
 			attacks = slices.Concat(attacks, broken(m, valid), s.inMembers(r, m))
@@ -341,10 +338,7 @@ func TestValuesAreWhereTheyWereAskedFor(t *testing.T) {
 		}
 		v.put(t, "base", "canary", `{"value":"${secret:canary#value}","text":"a ${secret:canary#bytes}","nested":"${secret:canary#nested}"}`)
 		target, body, headers := anyRequest(t, r, v)
-		token := v.token
-		if ofTheServer(r) {
-			token = w.root
-		}
+		token := v.entitled(t, r)
 		got := w.call(t, token, r.Method, target, body, headers...)
 		if found := m.in(fmt.Sprint(got.header) + string(got.body)); found != "" {
 			t.Errorf("%s %s: %q in %s", r.Method, r.Pattern, found, got.body)

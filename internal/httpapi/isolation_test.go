@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/llm-devops/llm-config-manager/api"
+	"github.com/llm-devops/llm-config-manager/internal/access"
 	"github.com/llm-devops/llm-config-manager/internal/httpapi"
 )
 
@@ -21,6 +22,7 @@ type party struct {
 	values  int
 	cursors []string
 	tokens  []string        // ids
+	grants  []string        // ids
 	served  map[string]bool // routes that answered with success
 	watches []*stream
 }
@@ -56,6 +58,9 @@ func (p *party) document() string {
 // request is a random request for a route of a tenant.
 func (p *party) request(r httpapi.Route, of string) (target, body string, headers []string) {
 	target = r.Pattern
+	if r.Pattern == api.RouteGrant {
+		target = strings.Replace(target, "{id}", p.pick(p.grants...), 1)
+	}
 	if r.Pattern == api.RouteEnvironment && (r.Method == http.MethodDelete || p.random.IntN(2) == 0) { // others are watched
 		target = strings.Replace(target, "{environment}", "spare", 1)
 	}
@@ -65,7 +70,7 @@ func (p *party) request(r httpapi.Route, of string) (target, body string, header
 	}
 	for wildcard, value := range map[string]string{
 		"{tenant}": of, "{environment}": p.environment(), "{path...}": p.documentPath(), "{tag}": p.pick("tag-1", "tag-2", p.canary),
-		"{revision}": fmt.Sprint(1 + p.random.IntN(40)), "{id}": token,
+		"{revision}": fmt.Sprint(1 + p.random.IntN(40)), "{id}": token, "{policy}": p.pick("one", "two", p.canary), "{role}": p.pick("one", "two", p.canary),
 	} {
 		target = strings.ReplaceAll(target, wildcard, value)
 	}
@@ -75,7 +80,12 @@ func (p *party) request(r httpapi.Route, of string) (target, body string, header
 		target += p.pick("", "?explain=true", "?reveal=true", "?format=yaml", "?format=toml", "?at="+p.at(), "?min_revision=3", "?min_revision=100000")
 	case "GET " + api.RouteLayer:
 		target += p.pick("", "?format=yaml", "?at="+p.at())
-	case "GET " + api.RouteConfigs, "GET " + api.RouteTags, "GET " + api.RouteTokens, "GET " + api.RouteChanges, "GET " + api.RouteHistory:
+	case "GET " + api.RoutePolicyDiff:
+		target += p.pick("", "?from=0", "?from=1&to=2", "?to=1")
+	case "DELETE " + api.RoutePolicy, "DELETE " + api.RouteRole:
+		target += p.pick("", "?if_version=1", "?message="+p.value())
+	case "GET " + api.RouteConfigs, "GET " + api.RouteTags, "GET " + api.RouteTokens, "GET " + api.RouteChanges, "GET " + api.RouteHistory,
+		"GET " + api.RoutePolicyHistory, "GET " + api.RouteRoleHistory:
 		target += p.pick("", "?limit=1", "?limit=1&cursor="+p.cursor())
 	case "GET " + api.RouteDiff:
 		target += p.pick("", "?from=1", "?from="+p.at()+"&to="+p.at(), "?from=base@&to=production@", "?layer=true&from=v1")
@@ -124,7 +134,31 @@ func (p *party) body(r httpapi.Route) string {
 	case "POST " + api.RouteTokens:
 		return fmt.Sprintf(`{"name":%q}`, message)
 	}
+	if body := p.bodyOfRule(r); body != "" {
+		return body
+	}
 	return p.bodyOfSecret(r)
+}
+
+// bodyOfRule is a random body for the routes of policies and roles.
+func (p *party) bodyOfRule(r httpapi.Route) string {
+	text := fmt.Sprintf("// %s\n@id(%q)\npermit (principal in Role::\"application\", action == Action::\"tag.read\", resource);", p.value(), p.canary)
+	switch r.Method + " " + r.Pattern {
+	case "PUT " + api.RoutePolicy:
+		return fmt.Sprintf(`{"text":%q,"message":%q,"dry_run":%s}`, text, p.value(), p.pick("true", "false", "false"))
+	case "POST " + api.RoutePolicyUndo:
+		return fmt.Sprintf(`{"to":%d,"message":%q}`, 1+p.random.IntN(3), p.value())
+	case "POST " + api.RoutePolicyTest:
+		return p.pick("{}", `{"all":true}`, fmt.Sprintf(`{"name":"one","text":%q}`, text+"\n//test allow role:application tag.read tenant"))
+	case "POST " + api.RoutePolicyTry:
+		return p.pick(`{"name":"one"}`, fmt.Sprintf(`{"name":%q,"text":%q}`, p.canary, text))
+	case "PUT " + api.RouteRole:
+		return fmt.Sprintf(`{"description":%q,"includes":[%q],"message":%q}`, p.value(), p.pick("viewer", "application", p.canary), p.value())
+	case "POST " + api.RouteExplain:
+		return fmt.Sprintf(`{"action":"secret.read","environment":%q,"path":%q,"secret":true%s}`,
+			p.environment(), p.documentPath(), p.pick("", `,"roles":["one"]`, `,"token":"`+p.pick(append(p.tokens, "none")...)+`"`))
+	}
+	return ""
 }
 
 // bodyOfSecret is a random body for the routes of secrets and keys.
@@ -198,10 +232,13 @@ func TestTwoTenants(t *testing.T) {
 		for _, environment := range []string{"base", "production"} {
 			p.watches = append(p.watches, p.watch(t, environment, "?include=data", "Last-Event-ID", "1"))
 		}
+		for range 8 {
+			p.grants = append(p.grants, p.askAccess(t, w.serverAdmin(t)))
+		}
 		parties[i] = p
 	}
 	routes := slices.DeleteFunc(slices.Clone(w.server.Routes()), func(r httpapi.Route) bool {
-		return ofTheServer(r) || r.Pattern == api.RouteWatch || r.Pattern == api.RouteTenant
+		return ofTheServer(r) || r.Pattern == api.RouteWatch || r.Pattern == api.RouteTenant || in(access.Serve, r) && !in(access.View, r) && !in(access.Administer, r)
 	})
 	const atLeast, atMost = 1200, 20_000
 	for step := 0; step < atLeast || step < atMost && len(parties[0].served)+len(parties[1].served) < 2*len(routes); step++ {

@@ -39,7 +39,10 @@ func (s *Server) describe() {
 			if op.op.Responses == nil {
 				op.op.Responses = map[string]*huma.Response{}
 			}
-			if !isPublic(pattern) {
+			if action := actionOf(op.op); action != nobody && action != authenticated {
+				op.op.Extensions = map[string]any{"x-actions": strings.Split(action, "+")}
+			}
+			if !isPublic(pattern) || pattern == api.RouteLoginMethods {
 				inEveryFormat(op.op)
 			}
 			op.op.Responses["default"] = failure
@@ -61,10 +64,12 @@ func inEveryFormat(op *huma.Operation) {
 	if op.RequestBody != nil {
 		bodies = append(bodies, op.RequestBody.Content)
 	}
+	answers := false
 	for _, response := range op.Responses {
 		bodies = append(bodies, response.Content)
+		answers = answers || response.Content[api.TypeJSON] != nil
 	}
-	if !slices.ContainsFunc(op.Parameters, func(p *huma.Param) bool { return p.Name == "format" }) && op.OperationID != "watch" {
+	if answers && !slices.ContainsFunc(op.Parameters, func(p *huma.Param) bool { return p.Name == "format" }) {
 		op.Parameters = append(op.Parameters, in("query", "format", "string", "json, yaml or toml; beats Accept"))
 	}
 	for _, content := range bodies {
@@ -230,6 +235,7 @@ func healthOperation(spec *huma.OpenAPI, id, summary string) *huma.Operation {
 // documented is an operation for the page that people read.
 type documented struct {
 	Method, Path, Summary, Description string
+	Action                             string
 	Parameters                         []*huma.Param
 	Bodies                             []string
 }
@@ -247,7 +253,7 @@ func (s *Server) documentation() []byte {
 	groups := map[string][]documented{}
 	for _, pattern := range slices.Sorted(maps.Keys(s.spec.Paths)) {
 		for _, o := range operations(s.spec.Paths[pattern]) {
-			d := documented{Method: o.Method, Path: pattern, Summary: o.op.Summary, Description: o.op.Description, Parameters: o.op.Parameters}
+			d := documented{Method: o.Method, Path: pattern, Summary: o.op.Summary, Description: o.op.Description, Action: actionOf(o.op), Parameters: o.op.Parameters}
 			if o.op.RequestBody != nil {
 				d.Bodies = slices.Sorted(maps.Keys(o.op.RequestBody.Content))
 			}
@@ -281,7 +287,7 @@ td{padding:.15rem .8rem .15rem 0;vertical-align:top}
 Send your token as <code>Authorization: Bearer llmc_…</code>. Errors are <code>application/problem+json</code> with a stable <code>code</code>.</p>
 {{range $tag, $operations := .Groups}}<h2>{{$tag}}</h2>
 {{range $operations}}<details><summary><code><span class="m">{{.Method}}</span>{{.Path}}</code><br>{{.Summary}}</summary>
-{{with .Description}}<p>{{.}}</p>{{end}}
+{{with .Description}}<p>{{.}}</p>{{end}}{{with .Action}}<p>Needs <code>{{.}}</code></p>{{end}}
 <table>{{range .Parameters}}<tr><td><code>{{.Name}}</code></td><td>{{.In}}</td><td>{{.Description}}</td></tr>{{end}}
 {{range .Bodies}}<tr><td>body</td><td colspan="2"><code>{{.}}</code></td></tr>{{end}}</table></details>
 {{end}}{{end}}</body></html>

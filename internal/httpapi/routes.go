@@ -24,16 +24,18 @@ func (s *Server) register() {
 
 	s.plain(get, api.RouteConfig, "config.read+secret.read", s.readConfig, readConfigOperation(s.spec))
 	s.plain(get, api.RouteLayer, "config.read", s.readLayer, readLayerOperation(s.spec))
-	for _, method := range []string{put, patch, del} {
+	for _, method := range []string{put, patch} {
 		s.plain(method, api.RouteLayer, "config.write+secret.refer", s.writeLayer, writeLayerOperation(s.spec, method))
 	}
+	s.plain(del, api.RouteLayer, "config.write", s.writeLayer, writeLayerOperation(s.spec, del))
 	s.plain(get, api.RouteWatch, "config.read", s.watch, watchOperation(s.spec))
 	s.plain(get, api.RouteBundle, "config.read+secret.read", s.readBundle, bundleOperation(s.spec))
 
 	s.plain(get, api.RouteSecret, "secret.list+secret.read", s.readSecret, readSecretOperation(s.spec))
-	for _, method := range []string{put, patch, del} {
+	for _, method := range []string{put, patch} {
 		s.plain(method, api.RouteSecret, "secret.write+secret.activate+secret.refer", s.writeSecret, writeSecretOperation(s.spec, method))
 	}
+	s.plain(del, api.RouteSecret, "secret.write", s.writeSecret, writeSecretOperation(s.spec, del))
 	typed(a, operation{get, api.RouteSecrets, "secret.list", "list-secrets", "secrets", "List the secrets of an environment, without their values", 0}, s.listSecrets)
 	typed(a, operation{get, api.RouteSecretHistory, "secret.list", "secret-history", "secrets", "List the versions of a secret of one environment, newest first", 0}, s.secretHistory)
 	typed(a, operation{get, api.RouteSecretDiff, "secret.list", "secret-diff", "secrets", "Say which fields of two versions differ", 0}, s.secretDiff)
@@ -44,7 +46,7 @@ func (s *Server) register() {
 	typed(a, operation{post, api.RouteSecretUndo, "secret.write", "undelete-secret", "secrets", "Bring a deleted secret back", 0}, s.undeleteSecret)
 	typed(a, operation{post, api.RouteSecretDestroy, "secret.destroy", "destroy-secret", "secrets", "Make versions of a secret unreadable for ever", 0}, s.destroySecret)
 	typed(a, operation{post, api.RouteAcks, "ack.write", "ack", "secrets", "Say what a client runs; it holds for 90 seconds", 0}, s.ack)
-	typed(a, operation{get, api.RouteAcks, "config.read+secret.list", "list-acks", "secrets", "Say what the live clients of an environment run", 0}, s.listAcks)
+	typed(a, operation{get, api.RouteAcks, "config.read", "list-acks", "secrets", "Say what the live clients of an environment run", 0}, s.listAcks)
 
 	typed(a, operation{get, api.RouteConfigs, "config.read", "list-configs", "configs", "List the effective documents of an environment", 0}, s.listConfigs)
 	typed(a, operation{get, api.RouteHistory, "config.read", "history", "configs", "List the versions of a layer, newest first", 0}, s.history)
@@ -114,6 +116,10 @@ func (s *Server) register() {
 
 	typed(a, operation{get, api.RouteIdentity, authenticated, "identity", "server", "Say who the caller is", 0}, s.identity)
 	typed(a, operation{get, api.RouteVersion, authenticated, "version", "server", "Say what build the server is", 0}, s.buildVersion)
+	typed(a, operation{get, api.RouteLoginMethods, nobody, "login-methods", "server", "Say at which issuers people log in", 0}, s.loginMethods)
+	s.handle(get, api.RouteLogin, nobody, s.login)
+	s.handle(get, api.RouteLoginCallback, nobody, s.loginCallback)
+	s.handle(post, api.RouteLogout, nobody, s.logout)
 	s.plain(get, api.RouteLive, nobody, s.live, healthOperation(s.spec, "live", "Say whether the process is alive"))
 	s.plain(get, api.RouteReady, nobody, s.readiness, healthOperation(s.spec, "ready", "Say whether requests will be served"))
 	s.plain(get, api.RouteStartup, nobody, s.readiness, healthOperation(s.spec, "startup", "Say whether the start is over"))

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/llm-devops/llm-config-manager/api"
+	"github.com/llm-devops/llm-config-manager/internal/access"
 	"github.com/llm-devops/llm-config-manager/internal/httpapi"
 	"github.com/llm-devops/llm-config-manager/internal/seal"
 )
@@ -42,13 +44,51 @@ func golden(t *testing.T, file string, got []byte) {
 func TestRouteTable(t *testing.T) {
 	var table bytes.Buffer
 	for _, r := range newWorld(t).server.Routes() {
-		access := "guarded"
+		guard, action := "guarded", r.Action
 		if r.Public {
-			access = "public"
+			guard, action = "public", "-"
 		}
-		fmt.Fprintf(&table, "%-7s %-7s %s\n", access, r.Method, r.Pattern)
+		fmt.Fprintf(&table, "%-7s %s %s %s\n", r.Method, r.Pattern, guard, action)
 	}
 	golden(t, filepath.Join("testdata", "routes.golden"), table.Bytes())
+}
+
+// Every row has actions that there are, or says that being somebody is enough.
+// Whoever adds a route says so on purpose.
+func TestRoutesHaveActions(t *testing.T) {
+	open := []string{api.RouteIdentity, api.RouteVersion, api.RoutePolicySchema}
+	for _, r := range newWorld(t).server.Routes() {
+		switch {
+		case r.Public:
+			if r.Action != "" {
+				t.Errorf("%s %s is public and asks for %s", r.Method, r.Pattern, r.Action)
+			}
+		case r.Action == "authenticated":
+			if !slices.Contains(open, r.Pattern) {
+				t.Errorf("%s %s asks for no action", r.Method, r.Pattern)
+			}
+		default:
+			for _, action := range actionsOf(r) {
+				if _, known := access.InfoOf(action); !known {
+					t.Errorf("%s %s asks for %q, which is no action", r.Method, r.Pattern, action)
+				}
+			}
+		}
+	}
+}
+
+// actionsOf are the actions that a route asks for.
+func actionsOf(r httpapi.Route) (all []access.Action) {
+	for name := range strings.SplitSeq(r.Action, "+") {
+		all = append(all, access.Action(name))
+	}
+	return all
+}
+
+// in says whether who may do all of a group may do what a route asks for first.
+func in(group access.Group, r httpapi.Route) bool {
+	info, known := access.InfoOf(actionsOf(r)[0])
+	return known && slices.Contains(info.Groups, group)
 }
 
 // bodies are minimal valid ones of the routes that take any.
@@ -78,6 +118,15 @@ var bodies = map[string]string{
 	"POST " + api.RouteMasterRotate:  `{}`,
 	"POST " + api.RouteTokenRotate:   `{}`,
 	"POST " + api.RouteServerRotate:  `{}`,
+
+	"PUT " + api.RoutePolicy:      `{"text":"permit (principal in Role::\"application\", action == Action::\"tag.write\", resource);"}`,
+	"POST " + api.RoutePolicyUndo: `{"to":1}`,
+	"POST " + api.RoutePolicyTest: `{}`,
+	"POST " + api.RoutePolicyTry:  `{"name":"canary"}`,
+	"PUT " + api.RouteRole:        `{"description":"stolen"}`,
+	"POST " + api.RouteExplain:    `{"action":"config.read","environment":"base","path":"canary"}`,
+	"PUT " + api.RouteQuota:       `{"limits":{"documents":7}}`,
+	"POST " + api.RouteGrants:     `{"reason":"stolen"}`,
 }
 
 // anyRequest is a valid request for a route on what the victim has.
@@ -85,6 +134,10 @@ func anyRequest(t *testing.T, r httpapi.Route, victim *victim) (target, body str
 	t.Helper()
 	fill := map[string]string{
 		"{tenant}": victim.name, "{environment}": "base", "{path...}": "canary", "{tag}": "canary", "{revision}": "2", "{id}": victim.tokenID,
+		"{policy}": "canary", "{role}": "canary",
+	}
+	if strings.HasPrefix(r.Pattern, api.RouteGrants) {
+		fill["{id}"] = victim.grantID
 	}
 	if r.Method == http.MethodPut && r.Pattern == api.RouteEnvironment {
 		fill["{environment}"] = "production"
@@ -97,7 +150,7 @@ func anyRequest(t *testing.T, r httpapi.Route, victim *victim) (target, body str
 		t.Fatalf("%s: the test does not know how to fill this pattern", r.Pattern)
 	}
 	body, known := bodies[r.Method+" "+r.Pattern]
-	if !known && (r.Method == http.MethodPut || r.Method == http.MethodPatch || r.Method == http.MethodPost) && r.Pattern != api.RouteDestroy {
+	if !known && (r.Method == http.MethodPut || r.Method == http.MethodPatch || r.Method == http.MethodPost) && !bodyless(r) {
 		t.Fatalf("%s %s: the test has no body for this route", r.Method, r.Pattern)
 	}
 	switch {
@@ -114,7 +167,7 @@ func anyRequest(t *testing.T, r httpapi.Route, victim *victim) (target, body str
 // victim is a tenant with something of everything in it.
 type victim struct {
 	*tenant
-	tokenID string
+	tokenID, grantID string
 }
 
 func newVictim(t *testing.T, w *world, canary string) *victim {
@@ -129,7 +182,29 @@ func newVictim(t *testing.T, w *world, canary string) *victim {
 	for range 2 {
 		v.call(t, "PUT", v.path(api.RouteSecret, "base", "canary"), `{"generate":{"kind":"password"},"description":"`+canary+`"}`).want(t, 200)
 	}
+	for i := range 2 {
+		text := fmt.Sprintf("// %s %d\npermit (principal in Role::\"application\", action == Action::\"tag.write\", resource);", canary, i)
+		v.call(t, "PUT", v.path(api.RoutePolicy, "canary"), api.PutPolicy{Text: text}).want(t, 200)
+	}
+	v.call(t, "PUT", v.path(api.RouteRole, "canary"), api.PutRole{Description: canary}).want(t, 200)
+	v.grantID = v.askAccess(t, w.serverAdmin(t))
 	return v
+}
+
+// serverAdmin issues a token of a server administrator.
+func (w *world) serverAdmin(t testing.TB) string {
+	t.Helper()
+	var issued api.IssuedToken
+	w.call(t, w.root, "POST", api.RouteServerTokens, api.NewToken{Name: "administrator"}).want(t, 201).into(t, &issued)
+	return issued.Value
+}
+
+// askAccess asks for access to the tenant, and answers the grant's id.
+func (n *tenant) askAccess(t testing.TB, administrator string) string {
+	t.Helper()
+	var asked api.GrantResult
+	n.world.call(t, administrator, "POST", n.path(api.RouteGrants), api.RequestGrant{Reason: "to look"}).want(t, 201).into(t, &asked)
+	return asked.Grant.ID
 }
 
 // intruder is somebody who must get nothing, and what is answered to them.
@@ -145,21 +220,23 @@ func just(codes ...api.Code) func(httpapi.Route) []api.Code {
 // ofTheServer are routes that are of no tenant.
 func ofTheServer(r httpapi.Route) bool { return !strings.Contains(r.Pattern, "{tenant}") }
 
-func intruders(t *testing.T, w *world) []intruder {
+func intruders(t *testing.T, w *world, v *victim) []intruder {
 	t.Helper()
-	issue := func(ttl int64) api.IssuedToken {
+	issue := func(token api.NewToken) api.IssuedToken {
 		var issued api.IssuedToken
-		w.call(t, w.root, "POST", api.RouteServerTokens, api.NewToken{Name: "x", TTLSeconds: ttl}).want(t, 201).into(t, &issued)
+		v.call(t, "POST", v.path(api.RouteTokens), token).want(t, 201).into(t, &issued)
 		return issued
 	}
-	expired, revoked, administrator := issue(1), issue(0), issue(0)
+	viewer := issue(api.NewToken{Name: "viewer", TokenRights: api.TokenRights{Roles: []string{access.RoleViewer}}})
+	expired, revoked := issue(api.NewToken{Name: "x", TTLSeconds: 1}), issue(api.NewToken{Name: "x"})
 	w.clock.advance(2 * time.Second)
-	w.call(t, w.root, "DELETE", api.Build(api.RouteServerToken, revoked.ID), nil).want(t, 200)
-	forged := administrator.Value[:30] + strings.Repeat("a", 60)
+	v.call(t, "DELETE", v.path(api.RouteToken, revoked.ID), nil).want(t, 200)
+	administrator := w.serverAdmin(t)
+	forged := administrator[:30] + strings.Repeat("a", 60)
 	return []intruder{
 		{"nobody", "", just(api.CodeUnauthenticated)},
 		{"a malformed token", "llmc_x", just(api.CodeUnauthenticated)},
-		{"a forged token", forged[:len(administrator.Value)], just(api.CodeUnauthenticated)},
+		{"a forged token", forged[:len(administrator)], just(api.CodeUnauthenticated)},
 		{"an expired token", expired.Value, just(api.CodeTokenExpired)},
 		{"a revoked token", revoked.Value, just(api.CodeTokenRevoked)},
 		{"another tenant", w.newTenant(t).token, func(r httpapi.Route) []api.Code {
@@ -168,18 +245,21 @@ func intruders(t *testing.T, w *world) []intruder {
 			}
 			return []api.Code{api.CodeNotFound}
 		}},
-		{"a server administrator", administrator.Value, just(api.CodeForbidden)},
+		{"a viewer", viewer.Value, just(api.CodeForbidden)},
+		{"a server administrator", administrator, just(api.CodeForbidden)},
 	}
 }
 
 // openTo says which routes serve whom beside a tenant's own administrator.
 func openTo(who string, r httpapi.Route) bool {
-	authenticated := who == "another tenant" || who == "a server administrator"
-	switch {
-	case r.Pattern == api.RouteIdentity || r.Pattern == api.RouteVersion:
-		return authenticated
-	case ofTheServer(r) || r.Pattern == api.RouteTenant:
-		return who == "a server administrator"
+	if r.Action == "authenticated" {
+		return who == "another tenant" || who == "a viewer" || who == "a server administrator"
+	}
+	switch who {
+	case "a viewer":
+		return in(access.View, r)
+	case "a server administrator":
+		return in(access.Serve, r)
 	}
 	return false
 }
@@ -187,10 +267,11 @@ func openTo(who string, r httpapi.Route) bool {
 // Every route that is not public refuses whoever has no right to it, gives
 // nothing away and changes nothing. A route without a guard fails here.
 func TestEveryRouteIsGuarded(t *testing.T) {
-	w := newWorld(t)
-	v := newVictim(t, w, "canary")
+	w, m := newWorld(t), newMarker()
+	v := newVictim(t, w, m.core)
+	v.hide(t, m)
+	all := intruders(t, w, v)
 	before := v.state(t)
-	all := intruders(t, w)
 	for _, r := range w.server.Routes() {
 		target, body, headers := anyRequest(t, r, v)
 		for _, who := range all {
@@ -202,11 +283,31 @@ func TestEveryRouteIsGuarded(t *testing.T) {
 				got.want(t, 200)
 				continue
 			}
-			refusedAs(t, fmt.Sprintf("%s for %s %s", who.name, r.Method, r.Pattern), got, who.wants(r))
+			what := fmt.Sprintf("%s for %s %s", who.name, r.Method, r.Pattern)
+			refusedAs(t, what, got, who.wants(r))
+			shownNothing(t, what, m, got)
 		}
 	}
 	if after := v.state(t); after != before {
 		t.Errorf("something changed (-before +after)\n%s", cmp.Diff(before, after))
+	}
+}
+
+// hide puts a marker into the value of the victim's secret, and into a document
+// that refers to it.
+func (v *victim) hide(t testing.TB, m marker) {
+	t.Helper()
+	v.call(t, "PUT", v.path(api.RouteSecret, "base", "canary"), map[string]any{
+		"fields": map[string]any{"value": "x#" + m.core + "!Y"}, "allow_weak": "a test",
+	}).want(t, 200)
+	v.put(t, "base", "canary", `{"value":"`+m.core+`","key":"${secret:canary#value}"}`)
+}
+
+// shownNothing checks that no form of the marker is in an answer.
+func shownNothing(t testing.TB, what string, m marker, got *answer) {
+	t.Helper()
+	if found := m.in(fmt.Sprint(got.header) + string(got.body)); found != "" {
+		t.Errorf("%s: %q is in the answer %d %v %s", what, found, got.status, got.header, got.body)
 	}
 }
 
@@ -253,6 +354,19 @@ func refusedAs(t *testing.T, what string, got *answer, codes []api.Code) {
 	t.Errorf("%s: refused as %s (%d), want %v", what, p.Code, got.status, codes)
 }
 
+// entitled is a token that serves for a route: of the tenant's administrator, or
+// of a server administrator where no tenant gives the right.
+func (v *victim) entitled(t testing.TB, r httpapi.Route) string {
+	t.Helper()
+	switch {
+	case r.Pattern == api.RouteGrantApprove: // of another than the one who asked
+		return v.serverAdmin(t)
+	case ofTheServer(r) || in(access.Serve, r) && !in(access.Administer, r):
+		return v.root
+	}
+	return v.token
+}
+
 // What a tenant's own administrator may do works on every route, so that the
 // requests above are refused for who makes them and not for what they are.
 func TestEveryRouteServes(t *testing.T) {
@@ -263,10 +377,7 @@ func TestEveryRouteServes(t *testing.T) {
 		}
 		t.Run(r.Method+" "+r.Pattern, func(t *testing.T) {
 			v := newVictim(t, w, "canary")
-			token := v.token
-			if ofTheServer(r) || r.Method == http.MethodDelete && r.Pattern == api.RouteTenant {
-				token = w.root
-			}
+			token := v.entitled(t, r)
 			target, body, headers := anyRequest(t, r, v)
 			switch r.Method + " " + r.Pattern {
 			case "POST " + api.RouteTenants:

@@ -31,6 +31,7 @@ import (
 // tests share it, each with tenants of its own.
 type backend struct {
 	service *service.Service
+	data    *sqlite.Store
 	clock   *clock
 	keyFile string
 	root    string // a token of a server administrator
@@ -84,7 +85,7 @@ func openBackend(dir string) (*backend, func() error, error) {
 	if err != nil {
 		return nil, nil, errors.Join(err, closeAll())
 	}
-	b := &backend{clock: c, keyFile: file, service: service.New(service.Options{Store: data, Keyring: keyring, Clock: c.now})}
+	b := &backend{data: data, clock: c, keyFile: file, service: service.New(service.Options{Store: data, Keyring: keyring, Clock: c.now})}
 	err = b.service.FirstToken(ctx, func(token string) error {
 		b.root = token
 		return nil

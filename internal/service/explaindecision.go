@@ -42,7 +42,7 @@ func (s *Service) ExplainDecision(ctx context.Context, who Caller, tenant string
 		return ExplainedDecision{}, err
 	}
 	if _, known := access.InfoOf(q.Action); !known {
-		return ExplainedDecision{}, config.Errorf(config.KindBadRequest, "there is no action %q", q.Action).At("/action").
+		return ExplainedDecision{}, config.Errorf(config.KindBadRequest, "there is no such action").At("/action").
 			Hint("actions are named like config.read; docs/access.md lists them")
 	}
 	asked := who

@@ -126,6 +126,12 @@ func (in *RoleRequest) check(name string) error {
 	if len(in.Description) > maxDescriptionBytes {
 		return config.Errorf(config.KindTooLarge, "the description is too long").At("/description").Over(maxDescriptionBytes, int64(len(in.Description)))
 	}
+	for _, included := range in.Includes {
+		if policy.CheckName(included) != nil {
+			return config.Errorf(config.KindInvalidName, "one of the included roles has no name of a role").At("/includes").
+				Hint("include roles of the tenant's own, or %s", strings.Join(access.BuiltinRoles, ", "))
+		}
+	}
 	in.Includes = slices.Clone(in.Includes)
 	slices.Sort(in.Includes)
 	in.Includes = slices.Compact(in.Includes)
