@@ -85,6 +85,10 @@ func TestAnalysis(t *testing.T) {
 			`permit (principal in Role::"guest", action == Action::"config.read", resource is Document);`,
 			`permit (principal in Role::"guest", action in [Action::"config.read"], resource is Document in Tenant::"acme");`,
 		}, []string{"b certain shadowed by a"}},
+		"the same, as the action is taken nowhere else": {[]string{
+			`permit (principal in Role::"guest", action == Action::"tag.read", resource == Tenant::"acme");`,
+			`permit (principal in Role::"guest", action == Action::"tag.read", resource);`,
+		}, []string{"b certain shadowed by a"}},
 		"in office hours and always": {[]string{
 			`permit (principal in Role::"guest", action == Action::"config.read", resource) when { context.weekday < 6 };`,
 			`permit (principal in Role::"guest", action == Action::"config.read", resource);`,
