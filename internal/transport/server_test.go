@@ -64,7 +64,8 @@ func TestLongHeaders(t *testing.T) {
 			config := w.trusting(nil)
 			config.NextProtos = []string{protocol}
 			c := w.client(t, config)
-			for bytes, status := range map[int]int{60 << 10: 200, 80 << 10: 431} {
+			for _, test := range [][2]int{{60 << 10, 200}, {80 << 10, 431}} { // in this order: by the second the bound has been told
+				bytes, status := test[0], test[1]
 				r := issue(http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+w.address+"/", http.NoBody))(t)
 				for i := range bytes / 1024 {
 					r.Header.Set("X-Long-"+string(rune('A'+i/26))+string(rune('A'+i%26)), strings.Repeat("x", 1000))
