@@ -329,7 +329,7 @@ func printTests(p *printer, run api.TestRun) {
 				result = cell{"failed", styleRed}
 			}
 			t.cells(cell{text: sourceText(test.File, test.Line, 0)}, result, cell{text: test.Want}, cell{text: test.Got},
-				cell{text: p.value(test.Text)}, cell{text: cmp.Or(p.value(strings.Join(test.Reasons, "; ")), "-")})
+				cell{text: p.value(strings.TrimSpace(strings.TrimPrefix(test.Text, "//test")))}, cell{text: cmp.Or(p.value(strings.Join(test.Reasons, "; ")), "-")})
 		}
 		t.print(p)
 	}
