@@ -300,7 +300,7 @@ type LoginMethods struct {
 type LoginIssuer struct {
 	Name     string   `json:"name"`
 	Issuer   string   `json:"issuer" doc:"Its URL"`
-	ClientID string   `json:"client_id" doc:"Of a public client that may use the device flow, and a loopback redirect"`
+	ClientID string   `json:"client_id" doc:"Of a public client that may use the device flow, and a loopback redirect; empty where only browsers log in"`
 	Scopes   []string `json:"scopes"`
 	Browser  bool     `json:"browser" doc:"The server itself takes logins of browsers, at /login"`
 }

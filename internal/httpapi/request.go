@@ -19,6 +19,7 @@ import (
 	"github.com/llm-devops/llm-config-manager/internal/config"
 	"github.com/llm-devops/llm-config-manager/internal/service"
 	"github.com/llm-devops/llm-config-manager/internal/telemetry"
+	"github.com/llm-devops/llm-config-manager/internal/transport"
 )
 
 // requestState is what is known of a request while it runs.
@@ -134,7 +135,8 @@ func (s *Server) identify(w http.ResponseWriter, r *http.Request, state *request
 // isPublic names the routes that need no credentials.
 func isPublic(path string) bool {
 	switch path {
-	case api.RouteLive, api.RouteReady, api.RouteStartup, api.RouteOpenAPI, api.RouteDocumentation:
+	case api.RouteLive, api.RouteReady, api.RouteStartup, api.RouteOpenAPI, api.RouteDocumentation,
+		api.RouteLoginMethods, api.RouteLogin, api.RouteLoginCallback, api.RouteLogout:
 		return true
 	}
 	return false
@@ -179,16 +181,31 @@ func checkPath(r *http.Request) error {
 }
 
 func (s *Server) authenticate(r *http.Request, state *requestState) error {
-	state.caller = service.Caller{RequestID: state.requestID, Source: state.source, UserAgent: bounded(r.UserAgent(), 256)}
-	known, err := s.service.Authenticate(r.Context(), credentials(r), state.caller)
+	state.caller = anonymous(r, state)
+	c := credentials(r)
+	if c.Bearer != "" || c.Leaf != nil {
+		if err := transport.CheckCrossOrigin(r); err != nil { // a browser adds cookies and certificates by itself
+			return err
+		}
+	}
+	known, err := s.service.Authenticate(r.Context(), c, state.caller)
 	state.caller = known
 	return err
 }
 
-// credentials are what a request comes with.
+// anonymous is a caller of whom nothing is known but where from and how.
+func anonymous(r *http.Request, state *requestState) service.Caller {
+	return service.Caller{RequestID: state.requestID, Source: state.source, UserAgent: bounded(r.UserAgent(), 256)}
+}
+
+// credentials are what a request comes with. The header beats a browser's login.
 func credentials(r *http.Request) (c service.Credentials) {
-	if scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	switch {
+	case strings.EqualFold(scheme, "Bearer"):
 		c.Bearer = token
+	case scheme == "":
+		c.Bearer = sessionOf(r)
 	}
 	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 && len(r.TLS.VerifiedChains[0]) > 0 {
 		c.Leaf = r.TLS.VerifiedChains[0][0]

@@ -245,11 +245,15 @@ func typed[I, O any](a huma.API, op operation, handler func(context.Context, *I)
 }
 
 func (op operation) describe() huma.Operation {
-	return huma.Operation{
+	described := huma.Operation{
 		OperationID: op.id, Method: op.method, Path: op.path, Summary: op.summary, Tags: []string{op.tag},
 		DefaultStatus: op.status, MaxBodyBytes: -1, BodyReadTimeout: 0,
 		Errors: nil, Metadata: map[string]any{actionKey: op.action},
 	}
+	if isPublic(op.path) {
+		described.Security = []map[string][]string{}
+	}
+	return described
 }
 
 // actionKey is where an operation keeps its action.

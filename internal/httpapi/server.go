@@ -10,6 +10,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/llm-devops/llm-config-manager/internal/access/identity"
 	"github.com/llm-devops/llm-config-manager/internal/config"
 	"github.com/llm-devops/llm-config-manager/internal/limit"
 	"github.com/llm-devops/llm-config-manager/internal/service"
@@ -39,6 +40,10 @@ type Options struct {
 	Version string        // of the program
 	Ready   func() error  // nil when only the store must answer
 
+	// Logins are the issuers in force, asked at each login; nil for none. People
+	// can log in at those that have a Login and take a token more than once.
+	Logins func() []identity.Issuer
+
 	Limiter *limit.Limiter                       // what tenants have used; nil for one of its own
 	Clock   func() time.Time                     // for what tenants have used; nil for time.Now
 	After   func(time.Duration) <-chan time.Time // holds back answers to failed logins; nil for time.After
@@ -56,6 +61,7 @@ type Server struct {
 	limiter *limit.Limiter
 	delays  *limit.Delays
 	clock   func() time.Time
+	logins  *logins
 
 	general  pool // of tenants' requests
 	reserved pool // of those who manage the server
@@ -99,6 +105,7 @@ func New(o Options) *Server {
 		service: o.Service, logger: o.Logger, version: o.Version, ready: o.Ready, pace: defaultPace,
 		limits:  func() Limits { return o.Limits().withDefaults() },
 		limiter: o.Limiter, delays: limit.NewDelays(o.After), clock: o.Clock,
+		logins:   newLogins(o.Logins, o.Clock),
 		mux:      http.NewServeMux(),
 		stopping: make(chan struct{}),
 	}

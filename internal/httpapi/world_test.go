@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/llm-devops/llm-config-manager/api"
+	"github.com/llm-devops/llm-config-manager/internal/access/identity"
 	"github.com/llm-devops/llm-config-manager/internal/httpapi"
 	"github.com/llm-devops/llm-config-manager/internal/seal"
 	"github.com/llm-devops/llm-config-manager/internal/service"
@@ -30,12 +31,13 @@ import (
 // backend is a service on the real engine. Opening one takes a while, so the
 // tests share it, each with tenants of its own.
 type backend struct {
-	service *service.Service
-	data    *sqlite.Store
-	clock   *clock
-	keyFile string
-	root    string // a token of a server administrator
-	tenants atomic.Int64
+	service  *service.Service
+	verifier *identity.Verifier
+	data     *sqlite.Store
+	clock    *clock
+	keyFile  string
+	root     string // a token of a server administrator
+	tenants  atomic.Int64
 }
 
 // clock goes on like time.Now, and may be put forward.
@@ -85,7 +87,8 @@ func openBackend(dir string) (*backend, func() error, error) {
 	if err != nil {
 		return nil, nil, errors.Join(err, closeAll())
 	}
-	b := &backend{data: data, clock: c, keyFile: file, service: service.New(service.Options{Store: data, Keyring: keyring, Clock: c.now})}
+	b := &backend{data: data, clock: c, keyFile: file, verifier: identity.New(identity.Options{Clock: c.now})}
+	b.service = service.New(service.Options{Store: data, Keyring: keyring, Clock: c.now, Identities: b.verifier})
 	err = b.service.FirstToken(ctx, func(token string) error {
 		b.root = token
 		return nil
