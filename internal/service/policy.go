@@ -275,10 +275,14 @@ func unreadable(report policy.Report) bool {
 	return slices.ContainsFunc(report.Findings, func(f policy.Finding) bool { return f.Kind == policy.FindingSyntax })
 }
 
-// principalIn is the caller as he is in a tenant.
+// principalIn is the caller as he is in a tenant: what he is in another does not
+// count there.
 func (s *Service) principalIn(who Caller, state *tenantState) access.Principal {
 	p, _ := state.rules.Load().granted(who.Principal, state.tenant.ID, s.clock())
-	return p
+	if p.Tenant != state.tenant.ID {
+		p.Tenant, p.Roles = config.TenantID{}, nil
+	}
+	return p.Sealed()
 }
 
 func fileNamed(src policy.Source, name string) policy.File {

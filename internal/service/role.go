@@ -164,11 +164,12 @@ func (s *Service) plannedRole(ctx context.Context, who Caller, state *tenantStat
 	if _, err := policy.Compile(next); err != nil {
 		return result, nil, err
 	}
-	defined := role
-	if in.Delete { // then it includes nothing more
-		defined.Includes = nil
+	if in.Delete {
+		err = policy.MayRemove(now.source, s.principalIn(who, state), name)
+	} else {
+		err = policy.MayDefine(now.source, s.principalIn(who, state), role)
 	}
-	if err := policy.MayDefine(now.source, s.principalIn(who, state), defined); err != nil {
+	if err != nil {
 		return result, nil, err
 	}
 	result.Report = policy.Check(next, "")

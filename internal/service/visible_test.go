@@ -42,7 +42,7 @@ func somePolicies(t *rapid.T) string {
 	var b strings.Builder
 	for i := range rapid.IntRange(1, 6).Draw(t, "policies") {
 		effect := rapid.SampledFrom([]string{"permit", "permit", "forbid"}).Draw(t, "effect")
-		kind := visibleKinds[rapid.SampledFrom([]int{0, 0, 0, 1, 2}).Draw(t, "kind")]
+		kind := visibleKinds[rapid.SampledFrom([]int{0, 0, 0, 1, 1, 2}).Draw(t, "kind")]
 		action := rapid.SampledFrom(kind.actions).Draw(t, "action")
 		head := rapid.SampledFrom(kind.heads).Draw(t, "head")
 		condition := ""
@@ -337,5 +337,24 @@ func TestAWatcherHearsNothingThroughReferences(t *testing.T) {
 		notices, err := w.Take(t.Context())
 		must(t, err)
 		same(t, "notices", 0, len(notices))
+	}
+}
+
+// What a plan shows and what a list of secrets shows, where some may be seen and
+// some may not.
+func TestPlansAndListsLeaveOutWhatIsNotForTheCaller(t *testing.T) {
+	v := newVisible(t)
+	v.putPolicy("drawn", `permit (principal in Role::"r", action == Action::"config.write", resource in Path::"a");
+permit (principal in Role::"r", action == Action::"config.read", resource in Path::"refers");
+permit (principal in Role::"r", action == Action::"secret.list", resource in Path::"a");`)
+	edit := v.put("base", "a/b", `{"same":"planned"}`)
+	result, err := v.s.Change(t.Context(), v.r.who, v.tenant, service.ChangeRequest{Edits: []service.Edit{edit}, DryRun: true})
+	must(t, err)
+	same(t, "documents of the plan", 0, len(result.Effective))
+	same(t, "notes", []string{"documents that you may not read would change as well"}, result.Notes)
+	for _, environment := range visibleEnvironments {
+		page, err := v.s.Secrets(t.Context(), v.r.who, v.tenant, service.SecretListRequest{Environment: environment})
+		must(t, err)
+		same(t, "secrets in "+environment, []string{"a"}, names(page.Secrets, func(i service.SecretInfo) string { return i.Path.String() }))
 	}
 }

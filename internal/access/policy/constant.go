@@ -55,9 +55,15 @@ func (v verdict) and(w verdict) verdict {
 
 // conditionOf judges all conditions of a policy together.
 func conditionOf(p *ast.Policy) verdict {
+	return conditionFor(p, func(string) truth { return unknown })
+}
+
+// conditionFor is conditionOf for a principal of whom it is known what roles they
+// are in.
+func conditionFor(p *ast.Policy, in inRole) verdict {
 	all := verdict{truth: always}
 	for _, c := range p.Conditions {
-		one := judge(c.Body)
+		one := judge(c.Body, in)
 		if c.Condition == ast.ConditionUnless {
 			one = one.not()
 		}
@@ -66,18 +72,25 @@ func conditionOf(p *ast.Policy) verdict {
 	return all
 }
 
+// inRole says what is known of the principal's being in a role.
+type inRole func(role string) truth
+
 // judge evaluates what is constant in a condition, and believes the rest capable
 // of anything.
-func judge(n ast.IsNode) verdict {
+func judge(n ast.IsNode, in inRole) verdict {
 	switch n := n.(type) {
 	case ast.NodeTypeAnd:
-		return judge(n.Left).and(judge(n.Right))
+		return judge(n.Left, in).and(judge(n.Right, in))
 	case ast.NodeTypeOr:
-		return judge(n.Left).not().and(judge(n.Right).not()).not()
+		return judge(n.Left, in).not().and(judge(n.Right, in).not()).not()
 	case ast.NodeTypeNot:
-		return judge(n.Arg).not()
+		return judge(n.Arg, in).not()
 	case ast.NodeTypeIfThenElse:
-		return judgeIf(judge(n.If), judge(n.Then), judge(n.Else))
+		return judgeIf(judge(n.If, in), judge(n.Then, in), judge(n.Else, in))
+	case ast.NodeTypeIn:
+		if role, ok := askedRole(n); ok {
+			return verdict{truth: in(role)}
+		}
 	}
 	if !isConstant(n) {
 		return verdict{fails: canFail(n)}
@@ -99,6 +112,17 @@ func judgeIf(condition, yes, no verdict) verdict {
 		return yes
 	}
 	return verdict{fails: condition.fails || yes.fails || no.fails}
+}
+
+// askedRole is the role of a condition like principal in Role::"operator".
+func askedRole(n ast.NodeTypeIn) (role string, ok bool) {
+	v, _ := n.Left.(ast.NodeTypeVariable)
+	value, _ := n.Right.(ast.NodeValue)
+	uid, isEntity := value.Value.(cedar.EntityUID)
+	if v.Name != "principal" || !isEntity || uid.Type != typeRole {
+		return "", false
+	}
+	return string(uid.ID), true
 }
 
 // isConstant says that a node has one value whatever the request and the

@@ -119,7 +119,7 @@ func (h *holder) holds(a access.Action, scope places) bool {
 		if where.empty() || !h.isIn(r, a) {
 			continue
 		}
-		if r.denies() && where.overlaps(scope) && !h.ignore(r) {
+		if h.deniedBy(r) && where.overlaps(scope) && !h.ignore(r) {
 			return false
 		}
 		held = held || r.permits() && r.applies() && where.contains(scope)

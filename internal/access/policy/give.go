@@ -9,8 +9,9 @@ import (
 )
 
 // MayGive says whether an author may issue a token with these roles, narrowed to
-// a scope, nil for none. They may give a role that they have, and any other of
-// which they hold all that somebody comes to by it: the head of every permit that
+// a scope, nil for none. They may give a role that they have, unless the token
+// could be free of what may deny them, and any other of which they hold all that
+// somebody comes to by it: the head of every permit that
 // is bound to the role or to one that it includes, and of every policy whose
 // conditions could come out otherwise for it. Holding is as for Delegate, with
 // nothing left out. A permit for everybody on conditions counts as one that the
@@ -28,8 +29,9 @@ func MayGive(now Source, author access.Principal, roles []string, scope *access.
 			Hint("give only %s that your own token has", fault)
 	}
 	h := &holder{sheet: s, author: author, ignore: nothingIgnored}
+	has := !h.sheds(roles)
 	for _, role := range roles {
-		if err := h.mayGive(role, scope); err != nil {
+		if err := h.mayGive(role, has, scope); err != nil {
 			return err
 		}
 	}
@@ -38,7 +40,8 @@ func MayGive(now Source, author access.Principal, roles []string, scope *access.
 
 func nothingIgnored(*rule) bool { return false }
 
-func (h *holder) mayGive(role string, scope *access.Scope) error {
+// mayGive is MayGive for one role; has says whether to have it is enough.
+func (h *holder) mayGive(role string, has bool, scope *access.Scope) error {
 	if role == access.RoleServerAdmin {
 		return config.Errorf(config.KindForbidden, "no tenant gives the role %s", role).Hint("a server admin gives it, on the server")
 	}
@@ -46,7 +49,7 @@ func (h *holder) mayGive(role string, scope *access.Scope) error {
 		return config.Errorf(config.KindBadRequest, "there is no role %q in this tenant", role).At("roles").
 			Hint("name one of %s, or one of the tenant's own", strings.Join(access.BuiltinRoles, ", "))
 	}
-	if h.hasRole(role) {
+	if has && h.hasRole(role) {
 		return nil
 	}
 	for _, r := range h.rules {

@@ -22,7 +22,9 @@ type rule struct {
 	where     places
 	condition verdict
 	byRole    bool // its conditions look at what the principal is in
-	number    int  // its place among the rules of the sheet
+	byWho     bool // its conditions look at who the principal is, or how it came
+	ast       *ast.Policy
+	number    int // its place among the rules of the sheet
 }
 
 func (r *rule) permits() bool { return r.Effect == "permit" }
@@ -205,7 +207,7 @@ func (m malformedID) Error() string {
 func (s *sheet) add(p parsed) error {
 	r := &rule{
 		Ref: p.Ref, text: p.text, who: s.readPrincipal(p.ast.Principal), does: readAction(p.ast.Action),
-		condition: conditionOf(p.ast), byRole: asksForRoles(p.ast), number: len(s.rules),
+		condition: conditionOf(p.ast), byRole: asksForRoles(p.ast), byWho: asksWho(p.ast), ast: p.ast, number: len(s.rules),
 	}
 	if p.File != "" {
 		r.does &= tenantActions
