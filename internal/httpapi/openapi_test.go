@@ -29,6 +29,7 @@ type described struct {
 	OperationID string `json:"operationId"`
 	Summary     string
 	Tags        []string
+	Actions     []string `json:"x-actions"`
 	Security    *[]map[string][]string
 	Parameters  []struct {
 		Name, In, Description string

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"reflect"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	textdiff "github.com/rogpeppe/go-internal/diff"
@@ -170,7 +171,8 @@ func (s *Server) policyDiff(ctx context.Context, in *policyDiffIn) (*body[api.Po
 
 // unified is how two texts differ, as patch reads it; "" when they do not.
 func unified(from, before, to, after string) string {
-	return string(textdiff.Diff(from, []byte(before), to, []byte(after)))
+	_, text, _ := strings.Cut(string(textdiff.Diff(from, []byte(before), to, []byte(after))), "\n") // the first line is a command
+	return text
 }
 
 type testPoliciesIn struct {
