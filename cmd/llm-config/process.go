@@ -90,14 +90,12 @@ func (p *process) configure(s settings.Settings) error {
 	if err := p.level.UnmarshalText([]byte(s.LogLevel)); err != nil {
 		return err
 	}
-	if err := p.configureIdentities(s.Identities); err != nil {
-		return err
-	}
 	p.cors.Allow(s.CORSOrigins)
-	if s.TLS() {
-		return p.tls.Load(transport.Files{Cert: s.TLSCert, Key: s.TLSKey, ClientCA: s.ClientCA, ClientAuth: s.ClientAuth})
+	err := p.configureIdentities(s.Identities)
+	if s.TLS() { // which a fault in the other file does not hold back
+		err = errors.Join(err, p.tls.Load(transport.Files{Cert: s.TLSCert, Key: s.TLSKey, ClientCA: s.ClientCA, ClientAuth: s.ClientAuth}))
 	}
-	return nil
+	return err
 }
 
 // configureIdentities takes over who is known besides by tokens.

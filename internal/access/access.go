@@ -51,6 +51,7 @@ type Principal struct {
 	Claims      map[string][]string // what the issuer or the certificate says; values sorted
 	Ancestors   []string            // the actors behind this token: who issued it and its predecessors, and theirs
 	Certificate *Certificate        // of the connection; nil when it has none
+	Bound       Binding             // where a token may be used from
 
 	// Key is the same for two principals only if they are the same in all that a
 	// decision can depend on, but for Certificate; Sealed sets it.

@@ -56,7 +56,6 @@ type tokenID [idChars]byte
 // known is what was read about one id; that there is no such token is known too.
 type known struct {
 	principal Principal
-	grants    Grants
 	hash      [32]byte
 	exists    bool
 	revoked   bool
@@ -168,7 +167,7 @@ func (a *Authenticator) Forget(id string) {
 
 func (a *Authenticator) standing(k *known, from Connection) (Principal, error) {
 	switch {
-	case !k.grants.boundTo(from):
+	case !k.principal.Bound.allows(from):
 		return Principal{}, Unauthenticated()
 	case k.revoked:
 		return Principal{}, revoked()
@@ -227,11 +226,12 @@ func (a *Authenticator) load(ctx context.Context, id string) (*known, error) {
 	t, err := a.tokens.Token(ctx, id)
 	switch {
 	case err == nil:
-		if k.grants, err = ParseGrants(t.Grants); err != nil {
+		grants, err := ParseGrants(t.Grants)
+		if err != nil {
 			return nil, err
 		}
 		k.exists, k.hash, k.revoked = true, t.Hash, !t.Revoked.IsZero()
-		k.principal = tokenPrincipal(t, k.grants)
+		k.principal = tokenPrincipal(t, grants)
 	case config.KindOf(err) != config.KindNotFound:
 		return nil, err
 	}

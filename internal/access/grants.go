@@ -106,19 +106,43 @@ func (g Grants) Scope() *Scope {
 	return &Scope{Environments: g.Environments, Paths: g.Paths, Actions: g.Actions}
 }
 
-// boundTo says whether a token may be used over a connection.
-func (g Grants) boundTo(from Connection) bool {
-	return g.boundToSource(from.Source) && (g.Certificate == "" || from.Certificate.is(g.Certificate))
+// Binding says where a token may be used from; the zero Binding is anywhere.
+type Binding struct {
+	Addresses   []netip.Prefix
+	Certificate string // as in Grants
 }
 
-func (g Grants) boundToSource(source netip.Addr) bool {
+// Binding is what the grants bind a token to.
+func (g Grants) Binding() Binding { return Binding{g.Addresses, g.Certificate} }
+
+// allows says whether a token may be used over a connection.
+func (b Binding) allows(from Connection) bool {
+	return b.allowsSource(from.Source) && (b.Certificate == "" || from.Certificate.is(b.Certificate))
+}
+
+func (b Binding) allowsSource(source netip.Addr) bool {
 	source = source.Unmap().WithZone("")
-	for _, prefix := range g.Addresses {
+	for _, prefix := range b.Addresses {
 		if prefix.Contains(source) {
 			return true
 		}
 	}
-	return len(g.Addresses) == 0
+	return len(b.Addresses) == 0
+}
+
+// Within says whether all that is bound so is bound as the other one as well.
+func (b Binding) Within(outer Binding) bool {
+	if outer.Certificate != "" && b.Certificate != outer.Certificate {
+		return false
+	}
+	for _, prefix := range b.Addresses {
+		if len(outer.Addresses) > 0 && !slices.ContainsFunc(outer.Addresses, func(o netip.Prefix) bool {
+			return o.Bits() <= prefix.Bits() && o.Contains(prefix.Addr())
+		}) {
+			return false
+		}
+	}
+	return len(outer.Addresses) == 0 || len(b.Addresses) > 0
 }
 
 // is says whether the certificate is the one of a hex fingerprint, or has a
@@ -139,7 +163,7 @@ func (c *Certificate) is(name string) bool {
 func tokenPrincipal(t store.Token, g Grants) Principal {
 	p := Principal{
 		ID: t.ID, Name: t.Name, Method: MethodToken, Tenant: t.Tenant, Roles: slices.Clone(g.Roles),
-		ServerAdmin: t.ServerAdmin, Expires: t.Expires, Scope: g.Scope(), Ancestors: g.Ancestors,
+		ServerAdmin: t.ServerAdmin, Expires: t.Expires, Scope: g.Scope(), Ancestors: g.Ancestors, Bound: g.Binding(),
 	}
 	if t.TenantAdmin {
 		p.Roles = append(p.Roles, RoleAdmin)

@@ -37,6 +37,9 @@ func mayIssueServer(who Caller, g access.Grants) error {
 		return config.Errorf(config.KindBadRequest, "a token of the server has no roles, environments or paths").At("/roles").
 			Hint("issue it in a tenant")
 	}
+	if err := mayUnbind(who, g); err != nil {
+		return err
+	}
 	own := who.Principal.Scope
 	if own == nil || len(own.Actions) == 0 {
 		return nil

@@ -169,7 +169,19 @@ func (s *Service) mayIssue(who Caller, state *tenantState, r TokenRequest) error
 			return err
 		}
 	}
+	if err := mayUnbind(who, r.Grants); err != nil {
+		return err
+	}
 	return policy.MayGive(rules.source, s.principalIn(who, state), roles, r.Grants.Scope())
+}
+
+// mayUnbind refuses a token that could be used where the caller's cannot.
+func mayUnbind(who Caller, g access.Grants) error {
+	if g.Binding().Within(who.Principal.Bound) {
+		return nil
+	}
+	return config.Errorf(config.KindForbidden, "your token is bound to addresses or a certificate, and what you give must be as well").
+		At("/addresses").Hint("name addresses and the certificate within those of your own token")
 }
 
 // createToken issues a token of a tenant and commits it.

@@ -61,7 +61,7 @@ func (s *Service) RotateServerToken(ctx context.Context, who Caller, id string, 
 		if err != nil {
 			return IssuedToken{}, err
 		}
-		if err := mayIssueServer(who, access.Grants{Actions: successor.Grants.Actions}); err != nil {
+		if err := mayIssueServer(who, successor.Grants); err != nil {
 			return IssuedToken{}, err
 		}
 		record := s.record(who, "token.rotate", access.ServerTokenWrite, resourceName(access.Resource{Name: id}))
