@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -52,7 +53,8 @@ type process struct {
 	tls     *transport.TLS
 	cors    transport.CORS
 
-	identities *identity.Verifier // nil where nothing is served
+	identities *identity.Verifier             // nil where nothing is served
+	known      atomic.Pointer[identity.File] // what identities goes by
 	metrics    *telemetry.Metrics // nil where nothing is served
 }
 
@@ -110,7 +112,11 @@ func (p *process) configureIdentities(file string) error {
 			return err
 		}
 	}
-	return p.identities.Use(known)
+	if err := p.identities.Use(known); err != nil {
+		return err
+	}
+	p.known.Store(known)
+	return nil
 }
 
 // open opens the stores and the keyring, and makes the service of them.
@@ -160,6 +166,7 @@ func (p *process) open(ctx context.Context) (err error) {
 func (p *process) newAPI() *httpapi.Server {
 	return httpapi.New(httpapi.Options{
 		Service: p.service, Logger: telemetry.Component(p.logger, "http"), Version: buildVersion(),
+		Logins: func() []identity.Issuer { return p.known.Load().Issuers },
 		Limits: func() httpapi.Limits {
 			s := p.live.Get()
 			return httpapi.Limits{
