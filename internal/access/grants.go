@@ -73,6 +73,11 @@ func (g Grants) Check() error {
 			return config.Errorf(config.KindBadRequest, "a token is narrowed to paths by prefixes that are not empty").At("/paths").Hint("leave paths out for all")
 		}
 	}
+	for _, addresses := range g.Addresses {
+		if !addresses.IsValid() || addresses.Addr().Is4In6() { // which no connection comes from
+			return config.Errorf(config.KindBadRequest, "addresses are written like 10.0.0.0/8 or 2001:db8::/32").At("/addresses")
+		}
+	}
 	for _, action := range g.Actions {
 		if _, known := InfoOf(action); !known {
 			return config.Errorf(config.KindBadRequest, "there is no action %q", action).At("/actions").Hint("actions are named like config.read")
