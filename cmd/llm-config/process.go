@@ -53,9 +53,9 @@ type process struct {
 	tls     *transport.TLS
 	cors    transport.CORS
 
-	identities *identity.Verifier             // nil where nothing is served
+	identities *identity.Verifier            // nil where nothing is served
 	known      atomic.Pointer[identity.File] // what identities goes by
-	metrics    *telemetry.Metrics // nil where nothing is served
+	metrics    *telemetry.Metrics            // nil where nothing is served
 }
 
 // run serves until a signal or an error ends it, and then leaves in order:
