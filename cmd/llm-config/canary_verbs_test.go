@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"os"
@@ -29,19 +30,21 @@ var revealing = map[string][]string{
 // demanded are flags without which a verb does nothing. A verb that is not here
 // is run all the same.
 var demanded = map[string][]string{
-	"llm-config env set":         {"--isolate-secrets=false"},
-	"llm-config env set-parent":  {"--root"},
-	"llm-config key backup":      {"--file=never.backup"},
-	"llm-config key generate":    {"--file=a.key"},
-	"llm-config key retire":      {"--version=1"},
-	"llm-config layer destroy":   {"--version=1"},
-	"llm-config promote":         {"--from=base", "--to=production"},
-	"llm-config rollback":        {"--to=2"},
-	"llm-config secret activate": {"--version=1"},
-	"llm-config secret delete":   {"--force"},
-	"llm-config secret destroy":  {"--version=1"},
-	"llm-config secret rotate":   {"--generate=hex"},
-	"llm-config secret update":   {"--owner=bird"},
+	"llm-config break-glass request": {"--reason=canary"},
+	"llm-config env set":             {"--isolate-secrets=false"},
+	"llm-config env set-parent":      {"--root"},
+	"llm-config key backup":          {"--file=never.backup"},
+	"llm-config key generate":        {"--file=a.key"},
+	"llm-config key retire":          {"--version=1"},
+	"llm-config layer destroy":       {"--version=1"},
+	"llm-config policy rollback":     {"--to=1"},
+	"llm-config promote":             {"--from=base", "--to=production"},
+	"llm-config rollback":            {"--to=2"},
+	"llm-config secret activate":     {"--version=1"},
+	"llm-config secret delete":       {"--force"},
+	"llm-config secret destroy":      {"--version=1"},
+	"llm-config secret rotate":       {"--generate=hex"},
+	"llm-config secret update":       {"--owner=bird"},
 }
 
 // verbs runs every verb that the program has: with nothing, with a path, with
@@ -83,6 +86,7 @@ func (c *canaryRun) verb(h habitat, v *cobra.Command, path string) (worked bool)
 	}
 	c.must(h.token, "PUT", api.Build(api.RouteLayer, h.tenant, "base", path), `{"a":"${secret:`+path+`}","b":{"c":"x ${secret:`+path+`#middle}"}}`)
 	name := strings.Fields(v.CommandPath())[1:]
+	h = c.provide(h, v, path)
 	plausible := c.arguments(h, v, path)
 	lines := [][]string{nil}
 	for _, line := range [][]string{plausible, {path}} {
@@ -102,8 +106,11 @@ func (c *canaryRun) verb(h habitat, v *cobra.Command, path string) (worked bool)
 		}
 	}
 	environ := c.environ(envToken+"="+h.token, envTenant+"="+h.tenant)
-	if name[0] == "tenant" {
+	switch {
+	case name[0] == "tenant":
 		environ = c.environ() // is the server's to do
+	case name[0] == "break-glass", v.CommandPath() == "llm-config quota set":
+		environ = c.environ(envTenant + "=" + h.tenant)
 	}
 	var stdin []byte
 	if name[0] == "secret" {
@@ -120,6 +127,28 @@ func (c *canaryRun) verb(h habitat, v *cobra.Command, path string) (worked bool)
 	c.helps(name)
 	return worked
 }
+
+// provide makes what verbs about access work on: a policy file and a role of the
+// verb's own, and for those about break-glass something that was asked for.
+func (c *canaryRun) provide(h habitat, v *cobra.Command, path string) habitat {
+	c.t.Helper()
+	switch v.Parent().Name() {
+	case "policy":
+		c.must(h.token, "PUT", api.Build(api.RoutePolicy, h.tenant, ruleName(path)), `{"text":"permit (principal in Role::\"viewer\", action == Action::\"tag.read\", resource);"}`)
+	case "role":
+		c.must(h.token, "PUT", api.Build(api.RouteRole, h.tenant, ruleName(path)), `{"includes":["viewer"]}`)
+	case "break-glass":
+		var asked api.GrantResult
+		if err := json.Unmarshal(c.must(c.server.token, "POST", api.Build(api.RouteGrants, h.tenant), `{"reason":"canary"}`).body, &asked); err != nil {
+			c.t.Error(err)
+		}
+		h.own = asked.Grant.ID
+	}
+	return h
+}
+
+// ruleName is a name for a policy file or a role of the verb that has a path.
+func ruleName(path string) string { return strings.ReplaceAll(path, "/", "-") }
 
 // helps shows a verb's help text, which needs no process of its own.
 func (c *canaryRun) helps(name []string) {
@@ -146,6 +175,9 @@ func isRevealing(verb string, line []string) bool {
 // that is new is taken for a path.
 func (c *canaryRun) arguments(h habitat, v *cobra.Command, path string) (args []string) {
 	harmless := c.put("harmless.json", `{"a":1}`)
+	if v.Parent().Name() == "policy" {
+		harmless = c.put(ruleName(path)+".cedar", "permit (principal in Role::\"viewer\", action == Action::\"tag.read\", resource);")
+	}
 	defer func() { args = append(args, demanded[v.CommandPath()]...) }()
 	if f := v.Flags().Lookup("file"); f != nil && v.Parent().Name() != "key" {
 		args = append(args, "--file="+harmless)
@@ -155,6 +187,12 @@ func (c *canaryRun) arguments(h habitat, v *cobra.Command, path string) (args []
 		switch word = strings.Trim(word, "[]…"); {
 		case word == "FIELD=@FILE|FIELD=-":
 			args = append(args, "value=-")
+		case word == "KEY=VALUE" && v.Parent().Name() == "quota":
+			args = append(args, "watchers=none")
+		case word == "ACTION":
+			args = append(args, "config.read")
+		case word == "NAME" && slices.Contains([]string{"policy", "role"}, v.Parent().Name()):
+			args = append(args, ruleName(path))
 		case word == "KEY=VALUE":
 			args = append(args, "a=1")
 		case word == "KEY":

@@ -101,7 +101,7 @@ func cleanLine(line string) string {
 
 func newPolicyGetCommand(a *app) *cobra.Command {
 	c := a.command("get NAME", "Print a policy file",
-		"Print a policy file as it was written, the built-in ones too: its newest version, or\nan earlier one.",
+		"Print a policy file as it was written: its newest version, or an earlier one.",
 		`  llm-config policy get deployers > deployers.cedar
   llm-config policy get deployers --version 3
   llm-config policy get deployers -o json`)
