@@ -68,6 +68,11 @@ func (w *loginWorld) use(settings string) {
 	w.issuers = file.Issuers
 }
 
+// forBrowsers says whether a route answers pages, which these tests look at.
+func forBrowsers(r httpapi.Route) bool {
+	return r.Pattern == api.RouteLogin || r.Pattern == api.RouteLoginCallback || r.Pattern == api.RouteLogout
+}
+
 // browser is a browser at an address, which keeps cookies by their names.
 type browser struct {
 	*loginWorld

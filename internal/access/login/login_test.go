@@ -49,9 +49,9 @@ func TestCodeIsOfThisAttempt(t *testing.T) {
 		t.Fatalf("got %q and %v", code, err)
 	}
 	for says, change := range map[string]url.Values{
-		"answer to another login": {"state": {NewAttempt().State}},
-		"from another issuer":     {"iss": {"https://evil.test"}},
-		"without a code":          {"code": {""}},
+		"answer to another login":                   {"state": {NewAttempt().State}},
+		"from another issuer":                       {"iss": {"https://evil.test"}},
+		"without a code":                            {"code": {""}},
 		"refused the login: access_denied (no?way)": {"error": {"access_denied"}, "error_description": {"no\nway"}},
 	} {
 		query := maps.Clone(good)
