@@ -241,7 +241,8 @@ func syntaxError(file string, cause error) error {
 	for inner := errors.Unwrap(cause); inner != nil; inner = errors.Unwrap(inner) {
 		cause = inner
 	}
-	return invalidAt(file, line, column, "the policy does not parse%s: %s", near, place.ReplaceAllString(cause.Error(), "")).
+	why := strings.Replace(place.ReplaceAllString(cause.Error(), ""), "got  want", "the text ends, want", 1)
+	return invalidAt(file, line, column, "the policy does not parse%s: %s", near, why).
 		Hint("a policy is written like permit (principal in Role::\"deployer\", action == Action::\"config.write\", resource in Folder::\"staging/gateway\");")
 }
 
