@@ -25,10 +25,10 @@ func (h *holder) sheds(roles []string) bool {
 	return false
 }
 
-// deniedBy says whether a rule may deny the author, as far as its conditions ask
-// for roles; its head is not looked at.
+// deniedBy says whether a rule may deny the author what others might then have, as
+// far as its conditions ask for roles; its head is not looked at.
 func (h *holder) deniedBy(r *rule) bool {
-	if !r.denies() {
+	if !r.denies() || r.sparesNobody() {
 		return false
 	}
 	condition := conditionFor(r.ast, func(role string) truth {
@@ -38,6 +38,12 @@ func (h *holder) deniedBy(r *rule) bool {
 		return truthOf(h.hasRole(role))
 	})
 	return condition.truth != never
+}
+
+// sparesNobody says that a forbid denies all of the tenant alike, such as at
+// certain times: whoever is given something is denied as its giver is.
+func (r *rule) sparesNobody() bool {
+	return !r.permits() && !r.byWho && !r.who.bound() && r.who.types == anyType
 }
 
 // bindsTokens says whether a rule denies every token with these roles as it
