@@ -19,7 +19,7 @@ import (
 )
 
 // openBench makes a service on a real engine with tenants and their callers.
-func openBench(b *testing.B, tenants int) (*service.Service, []string, []service.Caller) {
+func openBench(b testing.TB, tenants int) (*service.Service, []string, []service.Caller) {
 	b.Helper()
 	ctx, dir := context.Background(), b.TempDir()
 	must := func(err error) {

@@ -65,11 +65,15 @@ func (s *Service) answer(ctx context.Context, who Caller, action access.Action, 
 }
 
 // decide asks the policies, and puts nothing on record: for what is left out
-// where the caller may not know of it.
+// where the caller may not know of it. What was decided before costs no memory.
 func (s *Service) decide(ctx context.Context, who Caller, action access.Action, state *tenantState, r access.Resource) access.Decision {
 	rules := state.rules.Load()
-	request := s.question(ctx, who, action, state, r, rules)
-	return s.decisions.Decide(rules.set, &request, func(d access.Decision) { s.samples.add(&request, d) })
+	request := s.ask(who, action, state, r, rules)
+	if d, ok := s.decisions.Find(rules.set, &request); ok {
+		return d
+	}
+	asked := s.question(ctx, who, action, state, r, rules)
+	return s.decisions.Renew(rules.set, &asked, func(d access.Decision) { s.samples.add(&asked, d) })
 }
 
 // may says whether the policies let a caller take an action.
@@ -79,13 +83,19 @@ func (s *Service) may(ctx context.Context, who Caller, action access.Action, sta
 
 // question is what the policies are asked.
 func (s *Service) question(ctx context.Context, who Caller, action access.Action, state *tenantState, r access.Resource, rules *rules) access.Request {
+	request := s.ask(who, action, state, r, rules)
+	if rules.labelled {
+		request.Labels = func() (map[string]string, error) { return s.labelsOf(ctx, state, r) }
+	}
+	return request
+}
+
+// ask is a question without the labels.
+func (s *Service) ask(who Caller, action access.Action, state *tenantState, r access.Resource, rules *rules) access.Request {
 	r.Tenant, r.TenantName = state.tenant.ID, state.tenant.Name
 	request := access.Request{Principal: who.Principal, Action: action, Resource: r, Time: s.clock(), Source: who.Source}
 	if who.Principal.ServerAdmin && len(rules.grants) > 0 {
 		request.Principal, _ = rules.granted(who.Principal, state.tenant.ID, request.Time)
-	}
-	if rules.labelled {
-		request.Labels = func() (map[string]string, error) { return s.labelsOf(ctx, state, r) }
 	}
 	return request
 }

@@ -68,10 +68,20 @@ func NewCache(entries int) *Cache {
 // Decide answers as the set does. It calls observe, which may be nil, with what
 // had to be decided anew.
 func (c *Cache) Decide(s *Set, r *access.Request, observe func(access.Decision)) access.Decision {
-	k := keyOf(s, r)
-	if d, ok := c.find(&k, r); ok {
+	if d, ok := c.Find(s, r); ok {
 		return d
 	}
+	return c.Renew(s, r, observe)
+}
+
+// Find answers what is kept, if it is. It does not look at labels.
+func (c *Cache) Find(s *Set, r *access.Request) (access.Decision, bool) {
+	k := keyOf(s, r)
+	return c.find(&k, r)
+}
+
+// Renew decides anew, whatever is kept.
+func (c *Cache) Renew(s *Set, r *access.Request, observe func(access.Decision)) access.Decision {
 	d, needs := s.decide(r)
 	c.keep(s, r, d, needs)
 	if observe != nil {
