@@ -286,7 +286,7 @@ func (s *Service) writeGrant(ctx context.Context, who Caller, state *tenantState
 	return once(ctx, s, who, state.tenant.ID, func() (GrantResult, error) {
 		var result GrantResult
 		outcome, err := s.commit(ctx, state, "grants", func(ctx context.Context, n *snapshot) (*proposal, error) {
-			now, err := s.loadRules(ctx, state.tenant)
+			now, err := s.rulesNow(ctx, state)
 			if err != nil {
 				return nil, err
 			}

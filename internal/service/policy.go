@@ -67,13 +67,26 @@ func fileOf(row store.Rule, text string) PolicyFile {
 	return PolicyFile{Rule: row, Text: text, Policies: policies, Tests: tests}
 }
 
-// Policy answers a version of a file of policies, 0 for the newest.
+// Policy answers a version of a file of policies, 0 for the newest, or a built-in
+// one, which has no versions.
 func (s *Service) Policy(ctx context.Context, who Caller, tenant, name string, version config.Version) (PolicyFile, error) {
 	state, err := s.guard(ctx, who, access.PolicyRead, tenant, access.Resource{Name: "policies/" + name})
 	if err != nil {
 		return PolicyFile{}, err
 	}
+	if file, builtin := builtinFile(name); builtin && version == 0 {
+		return file, nil
+	}
 	return s.policyFile(ctx, state, name, version)
+}
+
+func builtinFile(name string) (PolicyFile, bool) {
+	for _, file := range policy.Builtin() {
+		if file.Name == name {
+			return fileOf(store.Rule{Kind: store.RulePolicy, Name: name}, file.Text), true
+		}
+	}
+	return PolicyFile{}, false
 }
 
 func (s *Service) policyFile(ctx context.Context, state *tenantState, name string, version config.Version) (PolicyFile, error) {
@@ -186,6 +199,9 @@ func (s *Service) putPolicy(ctx context.Context, who Caller, state *tenantState,
 	if err := policy.CheckName(name); err != nil {
 		return PolicyResult{}, err
 	}
+	if _, builtin := builtinFile(name); builtin {
+		return PolicyResult{}, config.Errorf(config.KindAlreadyExists, "the policies %s are built in", name).Hint("choose another name")
+	}
 	if err := checkMessage(in.Message); err != nil {
 		return PolicyResult{}, err
 	}
@@ -239,7 +255,7 @@ func policyText(name string, in PolicyRequest, version config.Version) string {
 // an error, but for a dry run.
 func (s *Service) plannedPolicy(ctx context.Context, who Caller, state *tenantState, name string, in PolicyRequest) (PolicyResult, *rules, error) {
 	result := PolicyResult{Name: name}
-	now, err := s.loadRules(ctx, state.tenant)
+	now, err := s.rulesNow(ctx, state)
 	if err != nil {
 		return result, nil, err
 	}

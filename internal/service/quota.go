@@ -124,7 +124,7 @@ func (s *Service) PutQuota(ctx context.Context, who Caller, tenant string, in Qu
 	return once(ctx, s, who, state.tenant.ID, func() (QuotaResult, error) {
 		var result QuotaResult
 		outcome, err := s.commit(ctx, state, quotaName, func(ctx context.Context, n *snapshot) (*proposal, error) {
-			now, err := s.loadRules(ctx, state.tenant)
+			now, err := s.rulesNow(ctx, state)
 			if err != nil {
 				return nil, err
 			}

@@ -141,7 +141,7 @@ func (in *RoleRequest) check(name string) error {
 func (s *Service) plannedRole(ctx context.Context, who Caller, state *tenantState, name string, in RoleRequest) (RoleResult, *rules, error) {
 	role := policy.Role{Name: name, Description: in.Description, Includes: in.Includes}
 	result := RoleResult{Role: Role{Role: role}}
-	now, err := s.loadRules(ctx, state.tenant)
+	now, err := s.rulesNow(ctx, state)
 	if err != nil {
 		return result, nil, err
 	}

@@ -4,8 +4,9 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"slices"
-	"strconv"
 
 	"github.com/llm-devops/llm-config-manager/internal/access/policy"
 	"github.com/llm-devops/llm-config-manager/internal/config"
@@ -17,6 +18,7 @@ import (
 // a write makes others.
 type rules struct {
 	revision config.Revision
+	manifest config.Version         // of the manifest; 0 while there never was a rule
 	heads    map[ruleKey]store.Rule // the newest versions that are not deleted
 	source   policy.Source
 	set      *policy.Set
@@ -35,7 +37,9 @@ type ruleKey struct {
 const manifestName = "rules"
 
 // manifest says which rules there are. It is sealed, so that a store cannot
-// leave one out or bring an old one back unnoticed.
+// leave one out or bring an old one back unnoticed; and a process that has seen
+// one takes no older one, nor none. A store that brings back all of them as they
+// once were, to a process that has just started, is a backup that was restored.
 type manifest struct {
 	Rules []manifestEntry `json:"rules"`
 }
@@ -51,8 +55,9 @@ func rulePlace(tenant config.TenantID, kind store.RuleKind, name string, version
 }
 
 // loadRules reads a tenant's rules as they stand. Rules that are not those of
-// the manifest govern nothing: whoever asks is told that nothing can be decided.
-func (s *Service) loadRules(ctx context.Context, tenant config.Tenant) (*rules, error) {
+// the manifest, or of one before the last that was seen, govern nothing: whoever
+// asks is told that nothing can be decided.
+func (s *Service) loadRules(ctx context.Context, tenant config.Tenant, seen config.Version) (*rules, error) {
 	rows, err := s.store.Rules(ctx, tenant.ID)
 	if err != nil {
 		return nil, err
@@ -61,12 +66,20 @@ func (s *Service) loadRules(ctx context.Context, tenant config.Tenant) (*rules, 
 	for _, row := range rows {
 		heads[ruleKey{row.Kind, row.Name}] = row
 	}
+	if there := heads[ruleKey{store.RuleManifest, manifestName}].Version; there < seen {
+		return nil, alteredRules(fmt.Errorf("the manifest is at version %d, and was at %d", there, seen))
+	}
 	return s.openRules(ctx, tenant, heads)
+}
+
+// rulesNow are the rules as they stand in the store, for a write.
+func (s *Service) rulesNow(ctx context.Context, state *tenantState) (*rules, error) {
+	return s.loadRules(ctx, state.tenant, state.rules.Load().manifest)
 }
 
 // openRules checks rules against their manifest, opens and compiles them.
 func (s *Service) openRules(ctx context.Context, tenant config.Tenant, heads map[ruleKey]store.Rule) (*rules, error) {
-	r := &rules{heads: heads, source: policy.Source{Tenant: tenant.Name}}
+	r := &rules{heads: heads, source: policy.Source{Tenant: tenant.Name}, manifest: heads[ruleKey{store.RuleManifest, manifestName}].Version}
 	if err := s.checkManifest(ctx, tenant.ID, heads); err != nil {
 		return nil, err
 	}
@@ -110,6 +123,9 @@ func (s *Service) openRule(ctx context.Context, tenant config.TenantID, row stor
 
 func openRuleBody[T any](ctx context.Context, s *Service, tenant config.TenantID, row store.Rule) (body T, err error) {
 	text, err := s.keyring.Open(ctx, rulePlace(tenant, row.Kind, row.Name, row.Version), row.Sealed)
+	if errors.Is(err, seal.ErrSealBroken) {
+		return body, alteredRules(err)
+	}
 	if err != nil {
 		return body, err
 	}
@@ -138,25 +154,25 @@ func (s *Service) checkManifest(ctx context.Context, tenant config.TenantID, hea
 	}
 	row, there := heads[ruleKey{store.RuleManifest, manifestName}]
 	if !there {
-		return alteredRules("there is no manifest")
+		return alteredRules(errors.New("there is no manifest"))
 	}
 	m, err := openRuleBody[manifest](ctx, s, tenant, row)
 	if err != nil {
 		return err
 	}
 	if len(m.Rules) != len(heads)-1 {
-		return alteredRules("there are " + strconv.Itoa(len(heads)-1) + " rules, and " + strconv.Itoa(len(m.Rules)) + " in the manifest")
+		return alteredRules(fmt.Errorf("there are %d rules, and %d in the manifest", len(heads)-1, len(m.Rules)))
 	}
 	for _, e := range m.Rules {
 		if head, there := heads[ruleKey{e.Kind, e.Name}]; !there || head.Version != e.Version {
-			return alteredRules("the " + string(e.Kind) + " " + e.Name + " is not the one in the manifest")
+			return alteredRules(fmt.Errorf("the %s %s is not the one in the manifest", e.Kind, e.Name))
 		}
 	}
 	return nil
 }
 
-func alteredRules(how string) error {
-	return unavailable(config.Errorf(config.KindInternal, "%s", how), "the rules of the tenant are not as they were written")
+func alteredRules(how error) error {
+	return unavailable(how, "the rules of the tenant are not as they were written")
 }
 
 // ruleWrite is the next version of a rule as it is wanted.

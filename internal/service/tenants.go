@@ -91,7 +91,7 @@ func (s *Service) loadTenant(ctx context.Context, name string) (*tenantState, er
 	}
 	state.tree.Store(&treeAt{tree, revision})
 	state.committed.Store(int64(revision))
-	rules, err := s.loadRules(ctx, tenant)
+	rules, err := s.loadRules(ctx, tenant, 0)
 	if err != nil {
 		return nil, err
 	}
