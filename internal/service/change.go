@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -112,35 +113,36 @@ func (s *Service) guardWrite(ctx context.Context, who Caller, state *tenantState
 
 // guardPlan asks for the right to write each layer that a plan changes, with the
 // labels that the document would have then: nobody labels himself into what is
-// not his, nor what is his into what is another's.
+// not his, nor what is his into what is another's. The same is asked for every
+// document that gets other labels by inheritance or by a reference.
 func (s *Service) guardPlan(ctx context.Context, who Caller, state *tenantState, p *plan) error {
 	for _, e := range p.edits {
-		r := access.Resource{Environment: p.tree.Name(e.at.environment), Path: e.at.path}
-		if err := s.guardWrite(ctx, who, state, r); err != nil {
+		if err := s.guardWrite(ctx, who, state, access.Resource{Environment: p.tree.Name(e.at.environment), Path: e.at.path}); err != nil {
 			return err
 		}
-		after, changed := p.after(e.at)
-		if !changed || !after.Exists() || !state.rules.Load().labelled {
+	}
+	if !state.rules.Load().labelled {
+		return nil
+	}
+	for _, f := range p.effects {
+		r := access.Resource{Environment: p.tree.Name(f.at.environment), Path: f.at.path}
+		before, after := documentLabels(f.before), documentLabels(f.after.Document)
+		if _, edited := p.byPlace[f.at]; !edited {
+			if !f.before.Exists() || maps.Equal(before, after) {
+				continue
+			}
+			if err := s.guardWrite(ctx, who, state, r); err != nil {
+				return err
+			}
+		}
+		if !f.after.Document.Exists() {
 			continue
 		}
-		rules := state.rules.Load()
-		request := s.question(ctx, who, access.ConfigWrite, state, r, rules)
-		request.Labels = func() (map[string]string, error) { return documentLabels(after), nil }
-		if err := s.answer(ctx, who, access.ConfigWrite, state, r, rules.set.Decide(&request)); err != nil {
+		if err := s.guardLabelled(ctx, who, access.ConfigWrite, state, r, after); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// after is the effective document that a plan makes at a place, if it changes it.
-func (p *plan) after(at place) (config.Document, bool) {
-	for _, f := range p.effects {
-		if f.at == at {
-			return f.after.Document, true
-		}
-	}
-	return config.Document{}, false
 }
 
 // wish is what a verb wants of a snapshot.

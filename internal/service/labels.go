@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"maps"
 
 	"github.com/llm-devops/llm-config-manager/internal/access"
 	"github.com/llm-devops/llm-config-manager/internal/config"
@@ -53,4 +54,45 @@ func documentLabels(doc config.Document) map[string]string {
 		}
 	}
 	return labels
+}
+
+// guardLabelled asks for the right to do something to what would have labels.
+func (s *Service) guardLabelled(ctx context.Context, who Caller, action access.Action, state *tenantState, r access.Resource, labels map[string]string) error {
+	rules := state.rules.Load()
+	request := s.question(ctx, who, action, state, r, rules)
+	request.Labels = func() (map[string]string, error) { return labels, nil }
+	return s.answer(ctx, who, action, state, r, rules.set.Decide(&request))
+}
+
+// guardSecretLabels is guardPlan for a secret: whoever gives it other labels, in
+// its environment or in those that have it from there, needs the right to do what
+// he does with the labels before and after. What comes into being where nothing
+// was inherited is asked about only where it is written.
+func (s *Service) guardSecretLabels(ctx context.Context, w secretWork, tree *config.Tree, heads secretHeads, after *secretHead) error {
+	if !w.state.rules.Load().labelled || w.who.Principal.Method == access.MethodSystem {
+		return nil
+	}
+	next := maps.Clone(heads)
+	next[after.Environment] = after
+	for _, heir := range tree.Heirs(after.Environment) {
+		was, is := heads.supplied(tree, heir), next.supplied(tree, heir)
+		if is == nil || was == nil && heir != after.Environment || maps.Equal(was.labels(), is.record.Labels) {
+			continue
+		}
+		r := secretResource(tree.Name(heir), w.path)
+		if err := s.guardIn(ctx, w.who, w.action, w.state, r); err != nil {
+			return err
+		}
+		if err := s.guardLabelled(ctx, w.who, w.action, w.state, r, is.record.Labels); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (h *secretHead) labels() map[string]string {
+	if h == nil {
+		return nil
+	}
+	return h.record.Labels
 }

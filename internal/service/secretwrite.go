@@ -92,6 +92,9 @@ func (s *Service) proposeSecret(ctx context.Context, w secretWork, n *snapshot, 
 			return nil, nil
 		}
 	}
+	if err := s.guardSecretLabels(ctx, w, n.tree, heads, after); err != nil {
+		return nil, err
+	}
 	s.describe(result, n.tree, after, plan, now)
 	p, err := s.secretProposal(w, n, plan)
 	if err != nil {
