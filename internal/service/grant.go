@@ -110,11 +110,12 @@ func (r *rules) granted(p access.Principal, tenant config.TenantID, now time.Tim
 	return p, nil
 }
 
-// recordGrantUse puts on record whatever is allowed by break-glass alone, before
-// it is answered.
+// recordGrantUse puts on record whatever is allowed to who has access by
+// break-glass, before it is answered: also what he would have been allowed
+// without, because he is of the tenant or because it lets server admins in.
 func (s *Service) recordGrantUse(ctx context.Context, who Caller, action access.Action, state *tenantState, r access.Resource) error {
 	rules := state.rules.Load()
-	if !who.Principal.ServerAdmin || len(rules.grants) == 0 || who.Principal.Tenant == state.tenant.ID {
+	if !who.Principal.ServerAdmin || len(rules.grants) == 0 {
 		return nil
 	}
 	_, g := rules.granted(who.Principal, state.tenant.ID, s.clock())
