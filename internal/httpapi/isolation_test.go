@@ -23,6 +23,7 @@ type party struct {
 	cursors []string
 	tokens  []string        // ids
 	grants  []string        // ids
+	written int64           // the revision of the newest write of a layer
 	served  map[string]bool // routes that answered with success
 	watches []*stream
 }
@@ -124,7 +125,7 @@ func (p *party) body(r httpapi.Route) string {
 	case "POST " + api.RouteRollback:
 		return fmt.Sprintf(`{"environment":%q,"to":"%d","message":%q,"dry_run":%s}`, p.environment(), 1+p.random.IntN(20), message, dry)
 	case "POST " + api.RouteRevert:
-		return fmt.Sprintf(`{"revision":%d,"message":%q,"force":%s,"dry_run":%s}`, 1+p.random.IntN(40), message, p.pick("true", "false"), dry)
+		return fmt.Sprintf(`{"revision":%s,"message":%q,"force":%s,"dry_run":%s}`, p.pick(fmt.Sprint(1+p.random.IntN(40)), fmt.Sprint(max(p.written, 1))), message, p.pick("true", "false"), dry)
 	case "POST " + api.RoutePromote:
 		return fmt.Sprintf(`{"from":%q,"to":%q,"all":true,"message":%q,"dry_run":%s}`, p.environment(), p.environment(), message, dry)
 	case "PUT " + api.RouteTag:
@@ -204,6 +205,11 @@ func (p *party) learn(r httpapi.Route, got *answer, t *testing.T) {
 	p.served[r.Method+" "+r.Pattern] = true
 	if r.Pattern == api.RouteKeysRotate {
 		p.rewrap(t)
+	}
+	if r.Method == http.MethodPut && r.Pattern == api.RouteLayer {
+		var result api.ChangeResult
+		got.into(t, &result)
+		p.written = result.Revision
 	}
 	if r.Method == http.MethodPost && r.Pattern == api.RouteTokens {
 		var issued api.IssuedToken
