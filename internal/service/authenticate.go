@@ -103,10 +103,14 @@ func (s *Service) recheck(ctx context.Context, who Caller) (access.Principal, er
 	if err := s.identities.Still(*who.Claimed); err != nil {
 		return access.Principal{}, err
 	}
-	if _, err := s.store.Tenant(ctx, p.Tenant); err != nil && p.Tenant != (config.TenantID{}) { // it was deleted
+	if p.Tenant == (config.TenantID{}) {
+		return p, nil
+	}
+	_, err := s.store.Tenant(ctx, p.Tenant)
+	if config.KindOf(err) == config.KindNotFound { // it was deleted
 		return access.Principal{}, access.Unauthenticated()
 	}
-	return p, nil
+	return p, err
 }
 
 // Identity is who the service takes a caller for.
