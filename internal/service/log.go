@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/llm-devops/llm-config-manager/internal/access"
@@ -78,7 +79,8 @@ func (s *Service) LogEntry(ctx context.Context, who Caller, tenant string, revis
 	}
 	entry, visible, err := s.seenEntry(ctx, who, state, rows[0])
 	if err == nil && !visible {
-		err = forbidden(access.ConfigRead)
+		hidden := access.Decision{Reasons: []string{"nothing of the revision may be read"}}
+		err = s.answer(ctx, who, access.ConfigRead, state, access.Resource{Name: "log/" + strconv.FormatInt(int64(revision), 10)}, hidden)
 	}
 	if err != nil {
 		return LogEntry{}, err
