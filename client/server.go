@@ -12,6 +12,11 @@ func (c *Client) Identity(ctx context.Context) (*api.Identity, error) {
 	return call[api.Identity](ctx, c, newRequest(http.MethodGet, api.RouteIdentity))
 }
 
+// LoginMethods are the issuers that people can log in at. It takes no token.
+func (c *Client) LoginMethods(ctx context.Context) (*api.LoginMethods, error) {
+	return call[api.LoginMethods](ctx, c, newRequest(http.MethodGet, api.RouteLoginMethods))
+}
+
 // Version says what build the server is.
 func (c *Client) Version(ctx context.Context) (*api.Version, error) {
 	return call[api.Version](ctx, c, newRequest(http.MethodGet, api.RouteVersion))

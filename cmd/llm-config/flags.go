@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"crypto/x509"
 	"os"
 	"strings"
@@ -45,14 +46,27 @@ type needed struct {
 
 // serverFlags are for verbs that concern a server.
 func (a *app) serverFlags(c *cobra.Command) *scope {
+	s := a.addressFlags(c)
+	c.Flags().StringVar(&s.tokenFile, "token-file", "", "`FILE` that holds the token (default: the token is $"+envToken+", else your login)")
+	return s
+}
+
+// addressFlags are for verbs that need no token.
+func (a *app) addressFlags(c *cobra.Command) *scope {
 	s := &scope{app: a}
-	c.Flags().StringVar(&s.addr, "addr", "", "`URL` of the server (default $"+envAddr+", else "+defaultAddr+")")
-	c.Flags().StringVar(&s.tokenFile, "token-file", "", "`FILE` that holds the token (default: the token is $"+envToken+")")
+	s.addrFlag(c)
 	c.Flags().StringVar(&s.caFile, "ca-file", "", "`FILE` of the authorities that sign the server's certificate (default $"+envCAFile+", else the system's)")
 	c.Flags().StringVar(&s.clientCert, "client-cert", "", "`FILE` of a certificate to show the server (default $"+envClientCert+")")
 	c.Flags().StringVar(&s.clientKey, "client-key", "", "`FILE` of its key (default $"+envClientKey+")")
 	return s
 }
+
+func (s *scope) addrFlag(c *cobra.Command) {
+	c.Flags().StringVar(&s.addr, "addr", "", "`URL` of the server (default $"+envAddr+", else "+defaultAddr+")")
+}
+
+// address is the server's.
+func (s *scope) address() string { return cmp.Or(s.addr, s.app.getenv(envAddr), defaultAddr) }
 
 // tenantFlags are for verbs that concern a tenant.
 func (a *app) tenantFlags(c *cobra.Command) *scope {
@@ -103,22 +117,22 @@ func (s *scope) client(c *cobra.Command) (*client.Client, error) {
 
 // connect makes a client of what the scope holds.
 func (s *scope) connect() (*client.Client, error) {
-	addr := s.addr
-	if addr == "" {
-		addr = s.app.getenv(envAddr)
-	}
-	if addr == "" {
-		addr = defaultAddr
-	}
 	token, err := s.token()
 	if err != nil {
 		return nil, err
 	}
-	options, err := s.certificates()
+	return s.connectWith(client.WithTokenSource(token))
+}
+
+// connectWith makes a client with the options alone, so without a token that is
+// not among them.
+func (s *scope) connectWith(options ...client.Option) (*client.Client, error) {
+	trust, err := s.certificates()
 	if err != nil {
 		return nil, err
 	}
-	return client.New(addr, append(options, client.WithToken(token), client.WithTenant(s.tenant), client.WithUserAgent("llm-config/"+buildVersion()))...)
+	options = append(options, trust...)
+	return client.New(s.address(), append(options, client.WithTenant(s.tenant), client.WithUserAgent("llm-config/"+buildVersion()))...)
 }
 
 // certificates are the authorities to trust and the certificate to show, as far
@@ -147,20 +161,25 @@ func (s *scope) certificates() (options []client.Option, err error) {
 	return options, nil
 }
 
-func (s *scope) token() (string, error) {
+// token is what flag or environment variable name, else that of the login.
+func (s *scope) token() (client.TokenSource, error) {
 	if s.tokenFile == "" {
 		if token := s.app.getenv(envToken); token != "" {
-			return token, nil
+			return always(token), nil
 		}
-		return "", failf("no token is given").hint("set %s, or name a file with --token-file", envToken)
+		return s.login()
 	}
 	text, err := os.ReadFile(s.tokenFile)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	token := strings.TrimSpace(string(text))
 	if token == "" {
-		return "", failf("the token file %s is empty", s.tokenFile)
+		return nil, failf("the token file %s is empty", s.tokenFile)
 	}
-	return token, nil
+	return always(token), nil
+}
+
+func always(token string) client.TokenSource {
+	return func(context.Context) (string, error) { return token, nil }
 }

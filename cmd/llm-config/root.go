@@ -29,7 +29,8 @@ func newRootCommand(a *app) *cobra.Command {
 versioned, and followed live by whoever runs on it.
 
 The server, the tenant, the environment and the token come from flags or from
-LLM_CONFIG_ADDR, LLM_CONFIG_TENANT, LLM_CONFIG_ENV and LLM_CONFIG_TOKEN.
+LLM_CONFIG_ADDR, LLM_CONFIG_TENANT, LLM_CONFIG_ENV and LLM_CONFIG_TOKEN; without a
+token, the login of `+"`llm-config login`"+` counts.
 LLM_CONFIG_CA_FILE names authorities for the server's certificate.
 
 Exit status: 0 done, 1 failed, 2 there is a difference (diff, dry runs) or a denial
@@ -96,7 +97,7 @@ func verbs(a *app) map[string][]*cobra.Command {
 		groupFolders: {newApplyCommand(a), newExportCommand(a), newImportCommand(a), newWatchCommand(a), newRunCommand(a)},
 		groupSecrets: {newSecretCommand(a), newClientsCommand(a), newKeyCommand(a)},
 		groupAccess: {
-			newTokenCommand(a), newPolicyCommand(a), newRoleCommand(a), newAuthzCommand(a), newGrantCommand(a), newWhoamiCommand(a),
+			newTokenCommand(a), newPolicyCommand(a), newRoleCommand(a), newAuthzCommand(a), newGrantCommand(a), newLoginCommand(a), newLogoutCommand(a), newWhoamiCommand(a),
 		},
 		groupManage: {
 			newServeCommand(a), newDevCertCommand(a), newTenantCommand(a), newQuotaCommand(a), newEnvironmentCommand(a), newLayerCommand(a), newVersionCommand(a),

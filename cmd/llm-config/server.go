@@ -23,17 +23,21 @@ func newWhoamiCommand(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return out.show(view{data: who, values: []string{who.Name}, people: func(p *printer) {
-			narrowed := "-"
-			if who.TokenRights != nil {
-				narrowed = narrowedText(*who.TokenRights)
-			}
-			t := newTable("NAME", "ID", "BY", "ROLES", "NARROWED", "EXPIRES")
-			t.row(who.Name, who.ID, who.Method, rolesText(who.Roles, who.TenantAdmin, who.ServerAdmin, who.Tenant), narrowed, when(who.Expires))
-			t.print(p)
-		}})
+		return out.show(identityView(who))
 	}
 	return c
+}
+
+func identityView(who *api.Identity) view {
+	return view{data: who, values: []string{who.Name}, people: func(p *printer) {
+		narrowed := "-"
+		if who.TokenRights != nil {
+			narrowed = narrowedText(*who.TokenRights)
+		}
+		t := newTable("NAME", "ID", "BY", "ROLES", "NARROWED", "EXPIRES")
+		t.row(who.Name, who.ID, who.Method, rolesText(who.Roles, who.TenantAdmin, who.ServerAdmin, who.Tenant), narrowed, when(who.Expires))
+		t.print(p)
+	}}
 }
 
 func newVersionCommand(a *app) *cobra.Command {
