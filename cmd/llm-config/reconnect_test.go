@@ -100,7 +100,7 @@ func openOneWatch(ctx context.Context, server *runningServer) (*openWatch, error
 		api.Build(api.RouteWatch, "default", "base"), server.token); err != nil {
 		return nil, err
 	}
-	answer, err := http.ReadResponse(bufio.NewReader(conn), nil) //nolint:bodyclose // a watch is open until its connection is cut
+	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
 		return nil, err
 	}

@@ -52,6 +52,9 @@ func TestTheWireReadsWhatNetHTTPWrites(t *testing.T) {
 			return
 		}
 		w.Header().Set("X-Config-Revision", "42")
+		if r.Method == http.MethodPost {
+			_ = http.NewResponseController(w).Flush() // so that its length is not known
+		}
 		_, _ = w.Write([]byte(text))
 	}))
 	defer server.Close()
@@ -62,8 +65,14 @@ func TestTheWireReadsWhatNetHTTPWrites(t *testing.T) {
 	defer w.close()
 	for range 2 { // the connection is kept
 		a, err := w.must(request("PUT", "/x", "secret", []byte("{}")))
-		if err != nil || a != (answer{200, 42, len(text)}) || string(w.body) != text {
+		if err != nil || a != (answer{status: 200, revision: 42, length: len(text)}) || string(w.body) != text {
 			t.Errorf("got %+v, %q, %v", a, w.body, err)
+		}
+	}
+	for range 2 {
+		a, err := w.must(request("POST", "/x", "secret", []byte("{}")))
+		if err != nil || a != (answer{status: 200, revision: 42, length: -1, chunked: true}) || string(w.body) != text {
+			t.Errorf("in chunks: got %+v, %q, %v", a, w.body, err)
 		}
 	}
 	if _, err := w.must(request("GET", "/x", "wrong", nil)); err == nil || !strings.Contains(err.Error(), "GET /x") || !strings.Contains(err.Error(), "401") {
@@ -96,10 +105,31 @@ func TestParse(t *testing.T) {
 	if err != nil || !slices.Equal(o.connections, []int{1, 20}) || o.pairs != 3 || !slices.Equal(names, []string{"write"}) {
 		t.Errorf("got %+v, %v, %v", o, names, err)
 	}
-	for _, args := range [][]string{{"-connections", "0"}, {"-connections", "x"}, {"-pairs", "0"}, {"sprint"}, {"-nonsense"}} {
+	for _, args := range [][]string{{"-connections", "0"}, {"-connections", "x"}, {"-pairs", "0"}, {"sprint"}, {"-nonsense"}, {"-policies", "some"}} {
 		if _, _, err := parse(args); err == nil {
 			t.Errorf("%v is taken", args)
 		}
+	}
+}
+
+func TestHowMuchLongerBesideNoise(t *testing.T) {
+	var r row
+	for _, ms := range []int{2, 6} {
+		var beside, alone outcome
+		for range 100 {
+			beside.latency.add(time.Duration(ms) * time.Millisecond)
+			alone.latency.add(time.Millisecond)
+		}
+		r.add(beside, alone)
+	}
+	if got := r.times(0.5); got != "2.00 (2.00–5.94)" {
+		t.Errorf("got %s", got)
+	}
+	var h heard
+	h.add(429, 2)
+	h.add(200, 1)
+	if got := h.String(); got != "200 1 times, 429 2 times" {
+		t.Errorf("got %s", got)
 	}
 }
 

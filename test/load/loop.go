@@ -126,8 +126,8 @@ func loop(ctx context.Context, address string, requests next, result *histogram,
 }
 
 // record keeps one answer of the server for the bare handler to give.
-func record(ctx context.Context, a *arena, name string, request []byte) (file string, err error) {
-	w, err := dial(ctx, a.server.address)
+func record(ctx context.Context, a *arena, server *process, name string, request []byte) (file string, err error) {
+	w, err := dial(ctx, server.address)
 	if err != nil {
 		return "", err
 	}

@@ -4,7 +4,7 @@
 // machine does, it does to both. It talks to nothing but the servers it starts
 // on this machine, and stops by itself.
 //
-//	go run ./test/load -server bin/llm-config [read|write|watch|secret|rotate]…
+//	go run ./test/load -server bin/llm-config [read|write|watch|secret|rotate|noisy]…
 package main
 
 import (
@@ -31,6 +31,8 @@ type options struct {
 	watchers    int
 	changes     int
 	secrets     int
+	policies    string // which the tenant has of its own
+	limited     bool   // there is a limit, which is never reached
 }
 
 func main() {
@@ -55,7 +57,7 @@ type mode struct {
 	run  func(context.Context, *arena, options) ([]row, error)
 }
 
-var modes = []mode{{"read", runRead}, {"write", runWrite}, {"watch", runWatch}, {"secret", runSecret}, {"rotate", runRotate}}
+var modes = []mode{{"read", runRead}, {"write", runWrite}, {"watch", runWatch}, {"secret", runSecret}, {"rotate", runRotate}, {"noisy", runNoisy}}
 
 func run(ctx context.Context, args []string) error {
 	o, names, err := parse(args)
@@ -65,7 +67,7 @@ func run(ctx context.Context, args []string) error {
 	limit := time.Duration(len(o.connections)+4) * time.Duration(o.pairs) * 3 * (o.duration + o.warmUp + 10*time.Second)
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	arena, err := newArena(ctx, o.server)
+	arena, err := newArena(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -97,6 +99,8 @@ func parse(args []string) (options, []string, error) {
 	flags.IntVar(&o.watchers, "watchers", 1000, "open watches")
 	flags.IntVar(&o.changes, "changes", 40, "changes that the watchers are told of in one run")
 	flags.IntVar(&o.secrets, "secrets", 100_000, "secrets under the key that is rotated")
+	flags.StringVar(&o.policies, "policies", policiesNone, "reads are decided by a hundred policies of the tenant's own, and kept or decided anew each time: none, kept or anew")
+	flags.BoolVar(&o.limited, "limited", false, "with a rate limit that is never reached, and its headers")
 	if err := flags.Parse(args); err != nil {
 		return o, nil, err
 	}
@@ -110,9 +114,12 @@ func parse(args []string) (options, []string, error) {
 	if o.pairs < 1 || o.writers < 1 || o.watchers < 1 || o.changes < 1 || o.secrets < 1 || o.duration <= 0 {
 		return o, nil, errors.New("every number must be at least 1")
 	}
+	if !slices.Contains([]string{policiesNone, policiesKept, policiesAnew}, o.policies) {
+		return o, nil, fmt.Errorf("-policies %q: write none, kept or anew", o.policies)
+	}
 	for _, name := range flags.Args() {
 		if !slices.ContainsFunc(modes, func(m mode) bool { return m.name == name }) {
-			return o, nil, fmt.Errorf("there is no mode %q; take read, write, watch, secret or rotate", name)
+			return o, nil, fmt.Errorf("there is no mode %q; take read, write, watch, secret, rotate or noisy", name)
 		}
 	}
 	return o, flags.Args(), nil

@@ -53,8 +53,12 @@ func runRead(ctx context.Context, a *arena, o options) ([]row, error) {
 			return nil, err
 		}
 	}
-	read := request("GET", tenant+"production/configs/load/gateway", a.token, nil)
-	file, err := record(ctx, a, "read", read)
+	token, err := readerToken(ctx, a, o.policies)
+	if err != nil {
+		return nil, err
+	}
+	read := request("GET", tenant+"production/configs/load/gateway", token, nil)
+	file, err := record(ctx, a, a.server, "read", read)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +89,7 @@ const counter = "0000000000"
 // the end that the last one acknowledged on each connection is what is there.
 func runWrite(ctx context.Context, a *arena, o options) ([]row, error) {
 	first := writes(a.token, "record", 0)
-	file, err := record(ctx, a, "write", first(0))
+	file, err := record(ctx, a, a.server, "write", first(0))
 	if err != nil {
 		return nil, err
 	}

@@ -80,38 +80,46 @@ type arena struct {
 	bares  int
 }
 
-func newArena(ctx context.Context, binary string) (*arena, error) {
+func newArena(ctx context.Context, o options) (*arena, error) {
 	dir, err := os.MkdirTemp("", "llm-config-load-")
 	if err != nil {
 		return nil, err
 	}
 	a := &arena{dir: dir}
-	if err := a.serve(ctx, binary); err != nil {
+	limit := "none" // what is measured is the server, not its limits
+	if o.limited {
+		limit = "1000000000" // one that is never reached
+	}
+	a.server, a.token, err = a.serve(ctx, o.server, "server", "--rate-limit", limit, "--tenant-connections", "none", "--tenant-watchers", "100000")
+	if err != nil {
 		a.close()
 		return nil, err
 	}
 	return a, nil
 }
 
-func (a *arena) serve(ctx context.Context, binary string) error {
+// serve starts a server with a folder of its own, and answers the token of who
+// may do everything there.
+func (a *arena) serve(ctx context.Context, binary, name string, flags ...string) (*process, string, error) {
 	address, err := freeAddress(ctx)
 	if err != nil {
-		return err
+		return nil, "", err
 	}
-	binary, err = filepath.Abs(binary)
-	if err != nil {
-		return err
+	if binary, err = filepath.Abs(binary); err != nil {
+		return nil, "", err
 	}
-	data := filepath.Join(a.dir, "data")
-	a.server, err = start(ctx, "the server", address, filepath.Join(a.dir, "server.log"),
-		binary, "serve", "--dev", "--data", data, "--listen", address,
-		"--rate-limit", "none", "--tenant-connections", "none", "--tenant-watchers", "100000") // what is measured is the server, not its limits
+	data := filepath.Join(a.dir, name)
+	args := append([]string{binary, "serve", "--dev", "--data", data, "--listen", address}, flags...)
+	p, err := start(ctx, "the server", address, filepath.Join(a.dir, name+".log"), args...)
 	if err != nil {
-		return err
+		return nil, "", err
 	}
 	token, err := os.ReadFile(filepath.Join(data, "dev-token"))
-	a.token = strings.TrimSpace(string(token))
-	return err
+	if err != nil {
+		p.stop()
+		return nil, "", err
+	}
+	return p, strings.TrimSpace(string(token)), nil
 }
 
 // startBare runs this program once more, as a handler that answers what is in

@@ -17,6 +17,7 @@ type row struct {
 	sides        [2]string // what they are called; server and bare handler if that is not said
 	server, bare side
 	ratios       []float64
+	outcomes     [][2]outcome // of each turn
 	perSecond    bool
 }
 
@@ -28,9 +29,20 @@ type side struct {
 
 func (r *row) add(server, bare outcome) {
 	r.perSecond = true
+	r.outcomes = append(r.outcomes, [2]outcome{server, bare})
 	r.server.add(server)
 	r.bare.add(bare)
 	r.ratios = append(r.ratios, server.perSecond/bare.perSecond)
+}
+
+// times is how much longer a quantile of the latency is on the first side: of all
+// turns together, and the range over them.
+func (r *row) times(q float64) string {
+	var each []float64
+	for _, o := range r.outcomes {
+		each = append(each, float64(o[0].latency.quantile(q))/float64(o[1].latency.quantile(q)))
+	}
+	return fmt.Sprintf("%.2f (%.2f–%.2f)", float64(r.server.latency.quantile(q))/float64(r.bare.latency.quantile(q)), slices.Min(each), slices.Max(each))
 }
 
 func (s *side) add(out outcome) {
@@ -61,7 +73,7 @@ func (r report) line(name, who, ratio string, perSecond bool, s *side) {
 	if perSecond {
 		rate = fmt.Sprintf("%.0f", median(s.perSecond))
 	}
-	if len(s.perRequest) > 0 {
+	if len(s.perRequest) > 0 && median(s.perRequest) > 0 {
 		cpu = rounded(median(s.perRequest))
 	}
 	fmt.Fprintf(r.to, "| %s | %s | %s | %s | %s | %s | %s |\n", name, who, rate, ratio, cpu, rounded(s.latency.quantile(0.5)), rounded(s.latency.quantile(0.99)))

@@ -26,7 +26,7 @@ func runSecret(ctx context.Context, a *arena, o options) ([]row, error) {
 		}
 	}
 	read := request("GET", tenant+"production/secrets/load/key?reveal=true", a.token, nil)
-	file, err := record(ctx, a, "secret", read)
+	file, err := record(ctx, a, a.server, "secret", read)
 	if err != nil {
 		return nil, err
 	}

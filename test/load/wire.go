@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http/httputil"
 	"strconv"
 	"time"
 )
@@ -39,6 +40,7 @@ type answer struct {
 	status   int
 	revision int64 // X-Config-Revision, 0 when there is none
 	length   int   // Content-Length, -1 when there is none
+	chunked  bool
 }
 
 // do sends a request and reads its answer, whose body stands in w.body until the next.
@@ -50,8 +52,11 @@ func (w *wire) do(request []byte) (answer, error) {
 	if err != nil {
 		return a, err
 	}
-	if a.length < 0 {
-		return a, errors.New("the answer has no Content-Length")
+	switch {
+	case a.chunked:
+		return a, w.chunks()
+	case a.length < 0:
+		return a, errors.New("the answer does not say where it ends")
 	}
 	if cap(w.body) < a.length {
 		w.body = make([]byte, a.length)
@@ -59,6 +64,15 @@ func (w *wire) do(request []byte) (answer, error) {
 	w.body = w.body[:a.length]
 	_, err = io.ReadFull(w.in, w.body)
 	return a, err
+}
+
+// chunks reads a body that comes in chunks, with the empty line after it.
+func (w *wire) chunks() (err error) {
+	if w.body, err = io.ReadAll(httputil.NewChunkedReader(w.in)); err != nil {
+		return err
+	}
+	_, err = w.in.ReadSlice('\n')
+	return err
 }
 
 // must is do for requests that are expected to succeed.
@@ -103,6 +117,8 @@ func (a *answer) field(line []byte) {
 	switch {
 	case bytes.EqualFold(name, []byte("Content-Length")):
 		a.length, _ = strconv.Atoi(string(value))
+	case bytes.EqualFold(name, []byte("Transfer-Encoding")):
+		a.chunked = true
 	case bytes.EqualFold(name, []byte("X-Config-Revision")):
 		a.revision, _ = strconv.ParseInt(string(value), 10, 64)
 	}
