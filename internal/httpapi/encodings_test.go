@@ -168,7 +168,9 @@ func TestAuthorizationHeaders(t *testing.T) {
 		{"a wrong one first", []string{"Authorization: Bearer llmc_x", "Authorization: Bearer " + valid}, 401},
 		{"an empty one first", []string{"Authorization:", "Authorization: Bearer " + valid}, 401},
 
-		{"another's first", []string{"Authorization: Bearer " + foreign, "Authorization: Bearer " + valid}, 404},
+		{"another's first", []string{"Authorization: Bearer " + foreign, "Authorization: Bearer " + valid}, 401},
+		{"another's last", []string{"Authorization: Bearer " + valid, "Authorization: Bearer " + foreign}, 401},
+		{"the same twice", []string{"Authorization: Bearer " + valid, "Authorization: Bearer " + valid}, 401},
 		{"100 KB", []string{"Authorization: Bearer " + strings.Repeat("x", 100<<10)}, http.StatusRequestHeaderFieldsTooLarge},
 		{"much behind", []string{"Authorization: Bearer " + valid + strings.Repeat(" x", 50<<10)}, http.StatusRequestHeaderFieldsTooLarge},
 		{"a NUL", []string{"Authorization: Bearer " + valid + "\x00"}, 400},

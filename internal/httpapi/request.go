@@ -202,6 +202,8 @@ func anonymous(r *http.Request, state *requestState) service.Caller {
 func credentials(r *http.Request) (c service.Credentials) {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	switch {
+	case len(r.Header["Authorization"]) > 1: // whoever put them there may mean another one to count
+		c.Bearer = noToken
 	case strings.EqualFold(scheme, "Bearer"):
 		c.Bearer = token
 	case scheme == "":
@@ -212,6 +214,9 @@ func credentials(r *http.Request) (c service.Credentials) {
 	}
 	return c
 }
+
+// noToken is what lets nobody in, not even who has a certificate.
+const noToken = "-"
 
 // bounded is the text, or as much of its beginning as fits into n bytes.
 func bounded(text string, n int) string {

@@ -86,7 +86,9 @@ func (s *Service) PutEnvironment(ctx context.Context, who Caller, tenant, name s
 				return nil, nil
 			}
 			fresh := e.Version == 1
-			if !fresh {
+			// A new one inherits references as well, to which somebody may be forbidden
+			// to refer there.
+			if !fresh || len(state.rules.Load().source.Files) > 0 {
 				if err := n.checkTree(ctx, next, e.ID, s.mayRefer(ctx, who, state)); err != nil {
 					return nil, err
 				}
@@ -268,7 +270,7 @@ func (n *snapshot) checkTree(ctx context.Context, next *config.Tree, id config.E
 			if err != nil {
 				return within(err, next.Name(heir), path)
 			}
-			return n.checkInherited(ctx, place{heir, path}, effective.Document, mayRefer)
+			return n.checkInherited(ctx, next.Name(heir), place{heir, path}, effective.Document, mayRefer)
 		})
 		if err != nil {
 			return err
@@ -279,10 +281,10 @@ func (n *snapshot) checkTree(ctx context.Context, next *config.Tree, id config.E
 
 // checkInherited asks for the right to refer to secrets that a document would
 // refer to by inheriting it.
-func (n *snapshot) checkInherited(ctx context.Context, at place, would config.Document, mayRefer func(environment string, path config.Path) error) error {
+func (n *snapshot) checkInherited(ctx context.Context, environment string, at place, would config.Document, mayRefer func(environment string, path config.Path) error) error {
 	targets, err := config.SecretTargets(would)
 	if err != nil || len(targets) == 0 {
-		return within(err, n.tree.Name(at.environment), at.path)
+		return within(err, environment, at.path)
 	}
 	if err := n.readAll(ctx, at.path); err != nil {
 		return err
@@ -292,8 +294,8 @@ func (n *snapshot) checkInherited(ctx context.Context, at place, would config.Do
 		if refersTo(now.Document, target.Reference.Path) {
 			continue
 		}
-		if err := mayRefer(n.tree.Name(at.environment), target.Reference.Path); err != nil {
-			return within(err, n.tree.Name(at.environment), at.path)
+		if err := mayRefer(environment, target.Reference.Path); err != nil {
+			return within(err, environment, at.path)
 		}
 	}
 	return nil

@@ -205,6 +205,9 @@ func (s *Service) putPolicy(ctx context.Context, who Caller, state *tenantState,
 	if err := checkMessage(in.Message); err != nil {
 		return PolicyResult{}, err
 	}
+	if err := checkPolicyText(in.Text); err != nil {
+		return PolicyResult{}, err
+	}
 	if in.DryRun {
 		n, err := s.newest(ctx, state)
 		if err != nil {
@@ -242,6 +245,14 @@ func (s *Service) putPolicy(ctx context.Context, who Caller, state *tenantState,
 		result.Outcome = outcome
 		return result, err
 	})
+}
+
+func checkPolicyText(text string) error {
+	if len(text) > policy.MaxFileBytes {
+		return config.Errorf(config.KindTooLarge, "the policy file is too large").At("/text").Hint("split it").
+			Over(policy.MaxFileBytes, int64(len(text)))
+	}
+	return nil
 }
 
 func policyText(name string, in PolicyRequest, version config.Version) string {
@@ -383,6 +394,9 @@ func minded(src policy.Source, name string, text *string) (policy.Source, error)
 	case text == nil:
 		return withFile(src, name, "", true), nil
 	}
+	if err := checkPolicyText(*text); err != nil {
+		return src, err
+	}
 	return withFile(src, name, *text, false), policy.CheckName(name)
 }
 
@@ -421,6 +435,9 @@ func (s *Service) SimulatePolicies(ctx context.Context, who Caller, tenant, name
 		return Simulation{}, err
 	}
 	result := Simulation{Report: policy.Check(src, name)}
+	if unreadable(result.Report) {
+		return result, nil // which says why nothing was tried
+	}
 	next, err := policy.Compile(src)
 	if err != nil {
 		return result, err

@@ -121,7 +121,7 @@ func (s *Service) PutQuota(ctx context.Context, who Caller, tenant string, in Qu
 	if err := checkMessage(in.Message); err != nil {
 		return QuotaResult{}, err
 	}
-	return once(ctx, s, who, state.tenant.ID, func() (QuotaResult, error) {
+	result, err := once(ctx, s, who, state.tenant.ID, func() (QuotaResult, error) {
 		var result QuotaResult
 		outcome, err := s.commit(ctx, state, quotaName, func(ctx context.Context, n *snapshot) (*proposal, error) {
 			now, err := s.rulesNow(ctx, state)
@@ -145,16 +145,18 @@ func (s *Service) PutQuota(ctx context.Context, who Caller, tenant string, in Qu
 			answer.Status = Committed
 			return p, s.keep(ctx, who, n.tenant, &p.write, answer)
 		})
-		if err != nil {
-			return result, err
-		}
-		version := result.Quota.Version
 		result.Outcome = outcome
-		result.Quota, err = s.quota(ctx, state)
-		result.Quota.Version = version
 		return result, err
 	})
+	if err != nil {
+		return result, err
+	}
+	written := result.Quota
+	result.Quota, err = s.quota(ctx, state)
+	result.Quota.Version, result.Quota.Limits = written.Version, written.Limits
+	return result, err
 }
+
 
 // ruleUnmoved refuses a write that was meant for another version.
 func ruleUnmoved(head store.Rule, want *config.Version, what string) error {

@@ -157,3 +157,15 @@ func (s *stage) askForAccess(t *testing.T, who service.Caller) string {
 	must(t, err)
 	return result.Grant.ID
 }
+
+// A new environment inherits references, and whoever makes it needs the right to
+// refer there as whoever writes one does.
+func TestANewEnvironmentIsNoWayToReferToASecret(t *testing.T) {
+	a := newTenant(t)
+	a.putSecret("base", "key", "k")
+	a.set("base", "a", `{"key":"${secret:key#value}"}`)
+	a.putPolicy("no-edge", `forbid (principal, action == Action::"secret.refer", resource in Environment::"lab");`)
+	_, err := a.s.PutEnvironment(t.Context(), a.who, a.tenant, "lab", service.EnvironmentRequest{})
+	mustBe(t, config.KindForbidden, err)
+	a.create("other")
+}

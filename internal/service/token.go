@@ -140,9 +140,13 @@ func (s *Service) CreateToken(ctx context.Context, who Caller, tenant string, r 
 	if err != nil {
 		return IssuedToken{}, err
 	}
+	asked := r.Grants.Roles
 	r.ServerAdmin, r.TenantAdmin = false, len(r.Grants.Roles) == 0 || slices.Contains(r.Grants.Roles, access.RoleAdmin)
 	r.Grants.Roles = slices.DeleteFunc(slices.Clone(r.Grants.Roles), func(role string) bool { return role == access.RoleAdmin })
 	if err := r.check(); err != nil {
+		return IssuedToken{}, err
+	}
+	if err := knownRoles(state.rules.Load().source, asked); err != nil {
 		return IssuedToken{}, err
 	}
 	if err := s.mayIssue(who, state, r); err != nil {
@@ -153,16 +157,22 @@ func (s *Service) CreateToken(ctx context.Context, who Caller, tenant string, r 
 	})
 }
 
+// knownRoles refuses roles that a tenant does not have. It points at them and
+// does not say them: what was taken for a role may be anything.
+func knownRoles(src policy.Source, roles []string) error {
+	for i, role := range roles {
+		if !slices.Contains(access.BuiltinRoles, role) && roleNamed(src, role).Name == "" {
+			return config.Errorf(config.KindBadRequest, "there is no such role").At(fmt.Sprintf("/roles/%d", i)).Hint("`llm-config role ls` lists them")
+		}
+	}
+	return nil
+}
+
 // mayIssue says whether a caller may give a token what it is to have.
 func (s *Service) mayIssue(who Caller, state *tenantState, r TokenRequest) error {
 	rules, roles := state.rules.Load(), slices.Clone(r.Grants.Roles)
 	if r.TenantAdmin {
 		roles = append(roles, access.RoleAdmin)
-	}
-	for _, role := range roles {
-		if !slices.Contains(access.BuiltinRoles, role) && roleNamed(rules.source, role).Name == "" {
-			return config.Errorf(config.KindBadRequest, "there is no role %q", role).At("/roles").Hint("`llm-config role ls` lists them")
-		}
 	}
 	for _, name := range r.Grants.Environments {
 		if _, err := state.tree.Load().Named(name); err != nil {
