@@ -57,17 +57,14 @@ func TestAPolicyGoesThroughItsVersions(t *testing.T) {
 	same(t, "a dry run", fmt.Sprint(2, service.Planned, revision), fmt.Sprint(dry.Version, dry.Status, a.revision()))
 	r.may(false, "a read after a dry run", r.reading("production", "a"))
 
-	for version, ok := range map[config.Version]bool{0: false, 2: false, 1: true} {
+	for _, version := range []config.Version{0, 2, 1} {
 		_, err := a.tryPolicy("p", service.PolicyRequest{Text: readsProduction, IfVersion: &version})
-		if ok {
+		if version == 1 {
 			must(t, err)
-			break
+			continue
 		}
-		if config.KindOf(err) != config.KindPreconditionFailed && a.policyText("p", 0) != readsProduction {
-			t.Errorf("a write for version %d is answered by %v", version, err)
-		}
+		mustBe(t, config.KindPreconditionFailed, err)
 	}
-	a.putPolicy("p", readsProduction)
 	must(t, r.reading("production", "a"))
 	r.may(false, "a read of before", r.reading("staging", "a"))
 
@@ -144,7 +141,7 @@ func TestPoliciesThatAreRefused(t *testing.T) {
 				same(t, "the file at fault", c.at, e.Details[0].Path)
 			}
 			same(t, "revision", revision, a.revision())
-			if c.at == "" {
+			if c.at == "" || kind == config.KindTooLarge {
 				return
 			}
 			dry, err := a.tryPolicy(c.name, service.PolicyRequest{Text: c.text, DryRun: true})

@@ -209,7 +209,8 @@ func (s *Service) proposeRules(ctx context.Context, state *tenantState, now *rul
 	if err != nil {
 		return nil, err
 	}
-	p.write.Expect.Rules = true
+	// They are read as they stand, which may be after what this process was told of.
+	p.write.Expect.Revision, p.write.Expect.Rules = max(p.write.Expect.Revision, now.revision), true
 	p.event.Access = true
 	p.after = func(receipt store.Receipt) {
 		for _, w := range p.write.Rules {
