@@ -139,7 +139,8 @@ func (f loginFile) write(all map[string]stored) (err error) {
 		}
 	}()
 	_, err = next.Write(append(text, '\n'))
-	if err = errors.Join(err, next.Sync(), next.Close()); err != nil {
+	err = errors.Join(err, next.Sync(), next.Close())
+	if err != nil {
 		return err
 	}
 	return os.Rename(next.Name(), string(f))

@@ -51,7 +51,9 @@ func browserCookie(r *http.Request, name, value string, lasts time.Duration, sit
 	if lasts <= 0 {
 		age = -1
 	}
-	return &http.Cookie{Name: name, Value: value, Path: "/", MaxAge: age, HttpOnly: true, Secure: !plainLoopback(r), SameSite: site}
+	return &http.Cookie{ //nolint:gosec // G124: it is not Secure only where there is no TLS, on loopback
+		Name: name, Value: value, Path: "/", MaxAge: age, HttpOnly: true, Secure: !plainLoopback(r), SameSite: site,
+	}
 }
 
 // isLocal says whether a browser that is told to go there stays on this server,
