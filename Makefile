@@ -69,7 +69,7 @@ bench: ## run every benchmark
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
 .PHONY: load
-load: build ## measure the server against a bare handler (minutes; LOAD=read|write|watch|secret|rotate for one)
+load: build ## measure the server against a bare handler (minutes; LOAD=read|write|watch|secret|rotate|noisy for one)
 	$(GO) run ./test/load -server $(BIN) $(LOAD)
 
 .PHONY: fuzz
@@ -79,6 +79,7 @@ fuzz: ## run every fuzz target for 30 s (FUZZTIME)
 .PHONY: soak
 soak: ## run the long rounds of the tests that have them (at most SOAKTIME)
 	LLM_CONFIG_SOAK=1 $(GO) test -count=1 -timeout $(SOAKTIME) -v -run 'Soak|Kill' ./...
+	LLM_CONFIG_SOAK=1 $(GO) test -count=1 -timeout $(SOAKTIME) -v -skip 'Soak' ./internal/service
 
 .PHONY: cover
 cover: ## coverage of domain, sealing and service; fails under 90 %

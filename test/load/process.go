@@ -90,7 +90,7 @@ func newArena(ctx context.Context, o options) (*arena, error) {
 	if o.limited {
 		limit = "1000000000" // one that is never reached
 	}
-	a.server, a.token, err = a.serve(ctx, o.server, "server", "--rate-limit", limit, "--tenant-connections", "none", "--tenant-watchers", "100000")
+	a.server, a.token, err = a.serve(ctx, o.server, "server", filepath.Join(dir, "server.log"), "--rate-limit", limit, "--tenant-connections", "none", "--tenant-watchers", "100000")
 	if err != nil {
 		a.close()
 		return nil, err
@@ -98,9 +98,9 @@ func newArena(ctx context.Context, o options) (*arena, error) {
 	return a, nil
 }
 
-// serve starts a server with a folder of its own, and answers the token of who
-// may do everything there.
-func (a *arena) serve(ctx context.Context, binary, name string, flags ...string) (*process, string, error) {
+// serve starts a server with a folder and a log of its own, and answers the token
+// of who may do everything there.
+func (a *arena) serve(ctx context.Context, binary, name, log string, flags ...string) (*process, string, error) {
 	address, err := freeAddress(ctx)
 	if err != nil {
 		return nil, "", err
@@ -110,7 +110,7 @@ func (a *arena) serve(ctx context.Context, binary, name string, flags ...string)
 	}
 	data := filepath.Join(a.dir, name)
 	args := append([]string{binary, "serve", "--dev", "--data", data, "--listen", address}, flags...)
-	p, err := start(ctx, "the server", address, filepath.Join(a.dir, name+".log"), args...)
+	p, err := start(ctx, "the server", address, log, args...)
 	if err != nil {
 		return nil, "", err
 	}
