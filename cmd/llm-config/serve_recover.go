@@ -17,8 +17,13 @@ lost. It works on the data itself, so it runs where the server runs, while the
 server is stopped, and needs the master key. Over the API nobody can do this: a
 server administrator manages tenants, and cannot let himself in.
 
-The token is printed once. That it was issued is on the tenant's record.`,
-		`  llm-config token recover acme --data /var/lib/llm-config --master-key-file /etc/llm-config/master.key`)
+Where the tenant's policies forbid even that, --drop-policies deletes them before;
+their versions stay, and "llm-config policy rollback" brings one back.
+
+The token is printed once. What was done is on the tenant's record.`,
+		`  llm-config token recover acme --data /var/lib/llm-config --master-key-file /etc/llm-config/master.key
+  llm-config token recover acme --drop-policies --data /var/lib/llm-config --master-key-file /etc/llm-config/master.key`)
+	drop := c.Flags().Bool("drop-policies", false, "delete the tenant's policies before")
 	settingsFlags(c, dataSettings...)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		s, err := settings.Load(settings.FlagsOf(c.Flags()), a.environ())
@@ -26,18 +31,18 @@ The token is printed once. That it was issued is on the tenant's record.`,
 			return err
 		}
 		p := &process{live: settings.NewLive(s), stdout: a.stdout, stderr: a.stderr}
-		return p.recoverTenant(c.Context(), args[0])
+		return p.recoverTenant(c.Context(), args[0], *drop)
 	}
 	return c
 }
 
 // recoverTenant opens the data, issues the token and closes the data again.
-func (p *process) recoverTenant(ctx context.Context, tenant string) (err error) {
+func (p *process) recoverTenant(ctx context.Context, tenant string, drop bool) (err error) {
 	defer func() { err = errors.Join(err, p.close()) }()
 	if err := p.open(ctx); err != nil {
 		return err
 	}
-	token, err := p.service.RecoverTenant(ctx, tenant)
+	token, err := p.service.RecoverTenant(ctx, tenant, drop)
 	if err != nil {
 		return err
 	}

@@ -78,19 +78,3 @@ func (s *Service) FirstToken(ctx context.Context, keep func(token string) error)
 	_, err = s.createServerToken(ctx, system(), token)
 	return err
 }
-
-// RecoverTenant issues a token of a tenant's administrator without being asked
-// by one. It is for whoever holds the master key and the data, on whose machine
-// it runs: no server administrator can do it over the API, or he could read
-// every tenant. It is on the tenant's record like any other.
-func (s *Service) RecoverTenant(ctx context.Context, tenant string) (IssuedToken, error) {
-	state, err := s.tenants.named(ctx, tenant)
-	if err != nil {
-		return IssuedToken{}, err
-	}
-	request := TokenRequest{Name: "recovery", TenantAdmin: true}
-	if err := request.check(); err != nil {
-		return IssuedToken{}, err
-	}
-	return s.createToken(ctx, system(), state, request)
-}

@@ -205,18 +205,19 @@ func (s *Service) ApproveGrant(ctx context.Context, who Caller, tenant, id strin
 			return g, config.Errorf(config.KindGone, "the access was not waiting for approval: it is %s", seen.State).Hint("ask for it anew")
 		}
 		if g.sameHands(who.Principal) {
-			return g, config.Errorf(config.KindForbidden, "whoever asked cannot approve, nor whoever he gave a token or had his from").
-				Hint("ask another server administrator")
+			return g, config.Errorf(config.KindForbidden, "whoever asked cannot approve, nor anybody with a token from the same hands").
+				Hint("ask another server administrator, who is known by an issuer or a certificate or has a token of other origin")
 		}
 		g.Approver, g.Approved = who.Principal.Actor(), s.clock().UTC()
 		return g, nil
 	})
 }
 
-// sameHands says whether somebody could be the one who asked: himself, or one of
-// the two has the token from the other.
+// sameHands says whether somebody could be the one who asked: himself, or both
+// have their tokens, however indirectly, from one and the same.
 func (g grant) sameHands(p access.Principal) bool {
-	return p.Actor() == g.Requester || slices.Contains(p.Ancestors, g.Requester) || slices.Contains(g.Ancestors, p.Actor())
+	asked := append([]string{g.Requester}, g.Ancestors...)
+	return slices.ContainsFunc(append([]string{p.Actor()}, p.Ancestors...), func(actor string) bool { return slices.Contains(asked, actor) })
 }
 
 // EndGrant ends access, or takes back a request. The tenant's own administrators

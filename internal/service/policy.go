@@ -290,11 +290,31 @@ func (s *Service) plannedPolicy(ctx context.Context, who Caller, state *tenantSt
 	result.Report = policy.Check(next, name)
 	if !unreadable(result.Report) {
 		result.Report.Findings = append(result.Report.Findings, policy.Delegate(now.source, next, name, s.principalIn(who, state))...)
+		result.Report.Findings = append(result.Report.Findings, s.lockedOut(ctx, who, state, next, name)...)
 	}
 	if in.DryRun {
 		return result, now, nil
 	}
 	return result, now, refusedPolicy(result.Report)
+}
+
+// lockedOut finds that whoever writes a change could not take it back: by mistake
+// a tenant is forbidden to everybody in one line.
+func (s *Service) lockedOut(ctx context.Context, who Caller, state *tenantState, next policy.Source, file string) []policy.Finding {
+	set, err := policy.Compile(next)
+	if err != nil {
+		return nil // which is found elsewhere
+	}
+	rules := *state.rules.Load()
+	request := s.question(ctx, who, access.PolicyWrite, state, access.Resource{Name: "policies/" + file}, &rules)
+	decision := set.Decide(&request)
+	if decision.Allowed {
+		return nil
+	}
+	return []policy.Finding{{
+		Ref: policy.Ref{File: file, Line: 1, Column: 1}, Kind: policy.FindingDelegation, Refused: true,
+		Message: "you could not change policies any more, nor take this back (" + strings.Join(decision.Reasons, "; ") + ")",
+	}}
 }
 
 // unreadable says whether nothing can be said of the policies themselves.

@@ -157,7 +157,6 @@ func (s *Service) PutQuota(ctx context.Context, who Caller, tenant string, in Qu
 	return result, err
 }
 
-
 // ruleUnmoved refuses a write that was meant for another version.
 func ruleUnmoved(head store.Rule, want *config.Version, what string) error {
 	if want == nil || head.Version == *want {

@@ -173,6 +173,7 @@ func (s *Service) plannedRole(ctx context.Context, who Caller, state *tenantStat
 		return result, nil, err
 	}
 	result.Report = policy.Check(next, "")
+	result.Report.Findings = append(result.Report.Findings, s.lockedOut(ctx, who, state, next, "")...)
 	return result, now, refusedPolicy(result.Report)
 }
 

@@ -192,17 +192,11 @@ func (s *Service) proposeRules(ctx context.Context, state *tenantState, now *rul
 		heads[key] = row
 	}
 	for _, w := range writes {
-		if err := s.proposeRule(ctx, state, heads, p, w); err != nil {
+		if err := s.proposeRule(ctx, state.tenant.ID, heads, p, w); err != nil {
 			return nil, err
 		}
 	}
-	var m manifest
-	for _, row := range sortedRules(heads) {
-		if row.Kind != store.RuleManifest {
-			m.Rules = append(m.Rules, manifestEntry{row.Kind, row.Name, row.Version})
-		}
-	}
-	if err := s.proposeRule(ctx, state, heads, p, ruleWrite{kind: store.RuleManifest, name: manifestName, body: m}); err != nil {
+	if err := s.proposeManifest(ctx, state.tenant.ID, heads, p); err != nil {
 		return nil, err
 	}
 	next, err := s.openRules(ctx, state.tenant, heads)
@@ -226,9 +220,9 @@ func (s *Service) proposeRules(ctx context.Context, state *tenantState, now *rul
 	return next, nil
 }
 
-func (s *Service) proposeRule(ctx context.Context, state *tenantState, heads map[ruleKey]store.Rule, p *proposal, w ruleWrite) error {
+func (s *Service) proposeRule(ctx context.Context, tenant config.TenantID, heads map[ruleKey]store.Rule, p *proposal, w ruleWrite) error {
 	key := ruleKey{w.kind, w.name}
-	version, err := s.nextRuleVersion(ctx, state.tenant.ID, heads, key)
+	version, err := s.nextRuleVersion(ctx, tenant, heads, key)
 	if err != nil {
 		return err
 	}
@@ -240,13 +234,24 @@ func (s *Service) proposeRule(ctx context.Context, state *tenantState, heads map
 		if err != nil {
 			return err
 		}
-		if row.Sealed, err = s.keyring.Seal(ctx, rulePlace(state.tenant.ID, w.kind, w.name, version), text); err != nil {
+		if row.Sealed, err = s.keyring.Seal(ctx, rulePlace(tenant, w.kind, w.name, version), text); err != nil {
 			return err
 		}
 		heads[key] = store.Rule{Kind: w.kind, Name: w.name, Version: version, Sealed: row.Sealed}
 	}
 	p.write.Rules = append(p.write.Rules, row)
 	return nil
+}
+
+// proposeManifest adds the manifest of the rules as they will be.
+func (s *Service) proposeManifest(ctx context.Context, tenant config.TenantID, heads map[ruleKey]store.Rule, p *proposal) error {
+	var m manifest
+	for _, row := range sortedRules(heads) {
+		if row.Kind != store.RuleManifest {
+			m.Rules = append(m.Rules, manifestEntry{row.Kind, row.Name, row.Version})
+		}
+	}
+	return s.proposeRule(ctx, tenant, heads, p, ruleWrite{kind: store.RuleManifest, name: manifestName, body: m})
 }
 
 // nextRuleVersion goes on counting after a delete.

@@ -232,6 +232,8 @@ func TestGiving(t *testing.T) {
 		"a forbid by who they are":               {person("admin"), `forbid (principal, action == Action::"secret.read", resource) when { principal == Token::"author" };`, "admin", nil, "secret.read"},
 		"a forbid by how they came":              {person("admin"), `forbid (principal, action == Action::"secret.read", resource) unless { context.method == "certificate" };`, "admin", nil, "secret.read"},
 		"a forbid that spares them":              {person("admin"), `forbid (principal, action == Action::"secret.read", resource) unless { principal in Role::"admin" };`, "admin", nil, ""},
+		"a forbid that spares others":            {person("admin"), `forbid (principal, action == Action::"config.write", resource) unless { principal in Role::"guest" };`, "admin", nil, ""},
+		"but not those whom it spares":           {person("admin"), `forbid (principal, action == Action::"config.write", resource) unless { principal in Role::"guest" };`, "admin guest", nil, "config.write"},
 		"and those who get less":                 {person("admin"), `forbid (principal, action == Action::"config.write", resource) unless { principal in Role::"admin" };`, "operator", nil, ""},
 		"a forbid for everybody, at times":       {person("admin"), `forbid (principal, action == Action::"secret.read", resource) when { context.weekday > 5 };`, "admin", nil, ""},
 		"narrowed, wider":                        {narrowed(person("admin"), *staging), "", "viewer", nil, "environments"},

@@ -22,7 +22,7 @@ type rule struct {
 	where     places
 	condition verdict
 	byRole    bool // its conditions look at what the principal is in
-	byWho     bool // its conditions look at who the principal is, or how it came
+	byWho     bool // its conditions look at who the principal is otherwise, or how it came
 	ast       *ast.Policy
 	number    int // its place among the rules of the sheet
 }

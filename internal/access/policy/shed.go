@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"slices"
+
 	"github.com/cedar-policy/cedar-go"
 	"github.com/cedar-policy/cedar-go/x/exp/ast"
 
@@ -43,7 +45,7 @@ func (h *holder) deniedBy(r *rule) bool {
 // sparesNobody says that a forbid denies all of the tenant alike, such as at
 // certain times: whoever is given something is denied as its giver is.
 func (r *rule) sparesNobody() bool {
-	return !r.permits() && !r.byWho && !r.who.bound() && r.who.types == anyType
+	return !r.permits() && !r.byWho && !r.byRole && !r.who.bound() && r.who.types == anyType
 }
 
 // bindsTokens says whether a rule denies every token with these roles as it
@@ -52,15 +54,13 @@ func (r *rule) bindsTokens(s *sheet, roles []string) bool {
 	if r.byWho || r.who.types&tokens == 0 || r.who.uid != (cedar.EntityUID{}) {
 		return false
 	}
-	if r.who.role == "" {
-		return true
+	has := func(role string) bool {
+		return slices.ContainsFunc(roles, func(given string) bool { return s.in(given, role) })
 	}
-	for _, role := range roles {
-		if s.in(role, r.who.role) {
-			return true
-		}
+	if r.who.role != "" && !has(r.who.role) {
+		return false
 	}
-	return false
+	return !r.byRole || conditionFor(r.ast, func(role string) truth { return truthOf(has(role)) }).truth == always
 }
 
 // asksWho says whether the conditions of a policy look at anything that is not
@@ -69,6 +69,11 @@ func asksWho(p *ast.Policy) (found bool) {
 	const same = readsTime | readsSource | readsLabels | readsPlace
 	for _, c := range p.Conditions {
 		ast.Inspect(ast.NewNode(c.Body), func(n ast.IsNode) bool {
+			if in, ok := n.(ast.NodeTypeIn); ok {
+				if _, role := askedRole(in); role {
+					return false
+				}
+			}
 			if v, ok := n.(ast.NodeTypeVariable); ok && v.Name == "principal" {
 				found = true
 			}
