@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -383,6 +384,7 @@ func TestLoginRefuses(t *testing.T) {
 			return back
 		}
 	}
+	exchanged := []string{"another code", "another nonce", "another audience", "a replayed code", "not let in", "for another"} // the others end before
 	number := 0
 	for name, spoil := range map[string]func(*browser, string) string{
 		"another state":    change("state", "canary"),
@@ -412,7 +414,11 @@ func TestLoginRefuses(t *testing.T) {
 			b.from = fmt.Sprintf("198.51.100.%d:1", number)
 			back := spoil(b, b.begin(""))
 			w.clock.advance(time.Minute - time.Duration(w.clock.now().UnixNano()%int64(time.Minute))) // a minute in which nothing failed
+			asked := w.issuer.Asked(issuertest.PathToken)
 			answer := b.open("GET", back)
+			if reached := w.issuer.Asked(issuertest.PathToken) > asked; reached != slices.Contains(exchanged, name) {
+				t.Errorf("the issuer was asked for tokens: %t", reached)
+			}
 			wantPage(t, answer, http.StatusUnauthorized, "The login did not work. To do: begin it again"[4:])
 			if strings.Contains(answer.Body.String(), "canary") || strings.Contains(answer.Body.String(), "user-") || len(b.cookies) > 0 {
 				t.Errorf("the browser has %v and %s", b.cookies, answer.Body)
