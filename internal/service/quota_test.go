@@ -308,3 +308,20 @@ func (a *actor) someUse(t *rapid.T) (what string, err error) {
 func sortedNames[T any](all map[string]T) []string { return slices.Sorted(maps.Keys(all)) }
 
 var hexGenerator = &secret.Generator{Kind: secret.GenerateHex}
+
+// A value that is destroyed takes no room any more, whichever way it goes.
+func TestDestroyedValuesTakeNoRoom(t *testing.T) {
+	a := newTenant(t)
+	a.putSecret("base", "s", "one")
+	before := a.used()
+	a.put1("base", "s", service.SecretRequest{Fields: a.fields("two"), Now: true}) // the first is revoked
+	_, err := a.s.DestroySecret(t.Context(), a.who, a.tenant, "base", path("s"), []config.Version{1}, false, service.SecretStep{})
+	must(t, err)
+	same(t, "with one destroyed", before, a.used())
+	_, err = a.s.DeleteSecret(t.Context(), a.who, a.tenant, "base", path("s"), true, service.SecretStep{})
+	must(t, err)
+	same(t, "when it is deleted", store.Usage{Bytes: before.Bytes}, a.used())
+	_, err = a.s.DestroySecret(t.Context(), a.who, a.tenant, "base", path("s"), nil, true, service.SecretStep{})
+	must(t, err)
+	same(t, "with all destroyed", store.Usage{}, a.used())
+}
