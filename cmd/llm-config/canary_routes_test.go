@@ -102,6 +102,7 @@ func (c *canaryRun) routes(t *testing.T) {
 type habitat struct {
 	tenant, token string
 	own, server   string // ids of a token of the tenant, and of one of the server
+	grant         string // id of access that was asked for
 }
 
 func (c *canaryRun) found(tenant string) habitat {
@@ -122,7 +123,7 @@ func (c *canaryRun) found(tenant string) habitat {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	h.own, h.server = own.ID, server.ID
+	h.own, h.server, h.grant = own.ID, server.ID, c.governs(h)
 	return h
 }
 
@@ -141,6 +142,9 @@ func (h habitat) fill(path string) string {
 	if strings.Contains(path, "{tenant}") {
 		id = h.own
 	}
+	if strings.Contains(path, "/grants/") {
+		id = h.grant
+	}
 	filled := strings.NewReplacer("{tenant}", h.tenant, "{environment}", "base", "{path}", canaryPath, "{version}", "2", "{revision}", "2", "{tag}", "mark", "{id}", id).Replace(path)
 	for {
 		open := strings.IndexByte(filled, '{')
@@ -152,13 +156,15 @@ func (h habitat) fill(path string) string {
 }
 
 // answered calls a route as the tenant's administrator and, where that is not
-// enough, as the server's.
+// enough, as the server's, or as another who has nothing to do with either.
 func (c *canaryRun) answered(h habitat, method, target string, body []byte, headers ...string) canaryAnswer {
 	c.t.Helper()
 	a := c.call(h.token, method, target, body, headers...)
 	if a.status == http.StatusForbidden || a.status == http.StatusNotFound || a.status == http.StatusUnauthorized {
-		if root := c.call(c.server.token, method, target, body, headers...); root.status < a.status {
-			return root
+		for _, token := range []string{c.server.token, c.approver} {
+			if other := c.call(token, method, target, body, headers...); other.status < a.status {
+				return other
+			}
 		}
 	}
 	return a
@@ -243,7 +249,7 @@ func (c *canaryRun) writes(h habitat, d canaryAPI, method, path string, route ca
 			c.lookStuffed(method+" "+path+" as "+name, send("", []byte(c.stuffed.core+": ["), "Content-Type", mediaType))
 		}
 		for _, s := range c.bodies(d, "", schema, 4).stuffed {
-			if a := send("", d.encode(s.body)); !isCanaryAddress(s.at) {
+			if a := send("", d.encode(s.body)); !isCanaryAddress(s.at) && !isPolicyText(path, s.at) {
 				c.lookStuffed(method+" "+path+", "+s.at, a)
 			}
 		}
@@ -267,6 +273,11 @@ func (c *canaryRun) writes(h habitat, d canaryAPI, method, path string, route ca
 var canaryServed = map[string]string{
 	"POST /api/v1/tenants":                                                            `{"name":"one-more"}`,
 	"POST /api/v1/tenants/{tenant}/changes":                                           `{"edits":[{"op":"put","environment":"base","path":"llm/other","document":{"a":"${secret:llm/canary}"}}]}`,
+	"PUT /api/v1/tenants/{tenant}/policies/{policy}":                                  `{"text":"` + strings.ReplaceAll(canaryRule, `"`, `\"`) + `"}`,
+	"POST /api/v1/tenants/{tenant}/policy-test":                                       `{"name":"canary","text":"` + strings.ReplaceAll(canaryRule, `"`, `\"`) + `"}`,
+	"POST /api/v1/tenants/{tenant}/policy-simulate":                                   `{"name":"canary"}`,
+	"POST /api/v1/tenants/{tenant}/policy-rollback/{policy}":                          `{"to":1}`,
+	"POST /api/v1/tenants/{tenant}/authz/explain":                                     `{"action":"config.read","environment":"base","path":"llm/canary","roles":["canary"]}`,
 	"POST /api/v1/tenants/{tenant}/promote":                                           `{"from":"base","to":"staging","all":true}`,
 	"POST /api/v1/tenants/{tenant}/revert":                                            `{"revision":6}`,
 	"POST /api/v1/tenants/{tenant}/environments/{environment}/secret-activate/{path}": `{"version":1}`,
@@ -274,14 +285,20 @@ var canaryServed = map[string]string{
 	"POST /api/v1/tenants/{tenant}/environments/{environment}/secret-rotate/{path}":   `{"generate":{"kind":"hex"}}`,
 }
 
-// lookStuffed wants a refusal to say nothing of what stood in the request.
+// lookStuffed wants a refusal that is the caller's to mend, and that says nothing
+// of what stood in the request.
 func (c *canaryRun) lookStuffed(what string, a canaryAnswer) {
+	c.t.Helper()
+	c.lookRefused(what, a)
+	if a.status >= 500 {
+		c.t.Errorf("%s: %d %s", what, a.status, a.body)
+	}
+}
+
+func (c *canaryRun) lookRefused(what string, a canaryAnswer) {
 	c.t.Helper()
 	if found := c.stuffed.in(a.all()); found != "" && a.status >= 400 {
 		c.t.Errorf("%s: the refusal holds what stood in the request (%s): %d %s", what, found, a.status, a.body)
-	}
-	if a.status >= 500 {
-		c.t.Errorf("%s: %d %s", what, a.status, a.body)
 	}
 }
 
@@ -290,6 +307,12 @@ func (c *canaryRun) lookStuffed(what string, a canaryAnswer) {
 func isCanaryAddress(member string) bool {
 	last := member[strings.LastIndexByte(member, '.')+1:]
 	return slices.Contains([]string{"environment", "path", "paths", "from", "to", "at", "parent", "name", "signing"}, last)
+}
+
+// isPolicyText says whether a member is the text of policies. Its author is told
+// what he wrote where it is wrong; the log is not.
+func isPolicyText(path, member string) bool {
+	return member == "text" && slices.Contains([]string{api.RoutePolicy, api.RoutePolicyTest, api.RoutePolicyTry}, path)
 }
 
 // malformed are bodies that hold a text and are refused whatever route they go to.
@@ -331,11 +354,13 @@ func (c *canaryRun) malformedSecrets(t *testing.T) {
 			if a := c.call(c.server.token, "PUT", target, []byte(body), "Content-Type", mediaType, api.HeaderIdempotent, strings.ReplaceAll(name, " ", "-")+"-"+mediaType[len(mediaType)-4:]); a.status < 400 || a.status >= 500 {
 				t.Errorf("%s as %s: %d %s", name, mediaType, a.status, a.body)
 			}
-			c.call("llmc_nobody", "PUT", target, []byte(body), "Content-Type", mediaType)
+			if len(body) < 1<<20 { // else it is not read, and the answer may be lost
+				c.stranger("llmc_nobody", "PUT", target, []byte(body), "Content-Type", mediaType)
+			}
 		}
 	}
 	for _, headers := range [][]string{{"If-Match", `"r99"`}, {"If-None-Match", "*"}, {"Content-Encoding", "gzip"}, {"If-Match", "nonsense"}, {"Content-Type", "application/json; charset=x"}, {"Authorization", "Bearer " + c.m.core}, {"Cookie", "a=" + c.m.core}} {
-		c.call(c.server.token, "PUT", target, []byte(c.fields()), headers...)
+		c.stranger(c.server.token, "PUT", target, []byte(c.fields()), headers...)
 	}
 	for range 2 { // the same key for another request
 		c.call(c.server.token, "PUT", target, []byte(strings.Replace(c.fields(), "a canary", "another", 1)), api.HeaderIdempotent, "canary-defaultbase")

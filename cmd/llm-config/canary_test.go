@@ -17,12 +17,14 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/llm-devops/llm-config-manager/api"
 	"github.com/llm-devops/llm-config-manager/client"
+	"github.com/llm-devops/llm-config-manager/internal/access/identity/issuertest"
 )
 
 // asked lists the requests whose answers hold values of secrets. Nothing else
@@ -42,18 +44,25 @@ type canaryRun struct {
 	t       *testing.T
 	m       *marker   // is the value of secrets, and nowhere else
 	stuffed *marker   // is put where values do not belong; what is refused must not say it
+	rules   *marker   // is in policies, roles and what is said of them, which those read who may and nobody keeps open
 	tokens  []*marker // the secret halves of tokens
 
-	input  string // folder of files that hold the marker; everything else is below scanned
-	secret string // in input: the marker alone
-	scan   string
-	data   string
-	work   string // where commands run, with their homes and temporary files
+	input   string // folder of files that hold the marker; everything else is below scanned
+	secret  string // in input: the marker alone
+	scan    string
+	data    string
+	trusted string // in input: the file of identities
+	work    string // where commands run, with their homes and temporary files
 
 	server   *runningServer
 	operator string // address of the operators' routes
 	hooks    *canaryHooks
+	issuer   *issuertest.Issuer
+	asker    string   // token of a server administrator who asks for access by break-glass
+	approver string   // token of another, who approves
 	said     []string // the logs of servers that ended
+
+	strangers atomic.Int64 // callers with credentials that are nobody's
 
 	mu    sync.Mutex
 	shown map[string]bool // which of asked showed the marker
@@ -61,7 +70,7 @@ type canaryRun struct {
 
 func newCanary(t *testing.T) *canaryRun {
 	t.Helper()
-	c := &canaryRun{t: t, m: newMarker(), stuffed: newMarker(), input: t.TempDir(), scan: t.TempDir(), shown: map[string]bool{}}
+	c := &canaryRun{t: t, m: newMarker(), stuffed: newMarker(), rules: newMarker(), input: t.TempDir(), scan: t.TempDir(), shown: map[string]bool{}}
 	c.data, c.work, c.secret = filepath.Join(c.scan, "data"), filepath.Join(c.scan, "work"), filepath.Join(c.input, "value")
 	for _, folder := range []string{"work", "home", "tmp"} {
 		if err := os.Mkdir(filepath.Join(c.scan, folder), 0o700); err != nil {
@@ -73,7 +82,9 @@ func newCanary(t *testing.T) *canaryRun {
 	t.Setenv("GOTRACEBACK", "system")
 	c.put("value", c.m.core)
 	c.hooks = newCanaryHooks(t, c.m)
+	c.trusted = c.identities()
 	c.start()
+	c.admins()
 	return c
 }
 
@@ -90,7 +101,7 @@ func (c *canaryRun) put(name, text string) string {
 func (c *canaryRun) start() {
 	c.t.Helper()
 	c.operator = freeAddress(c.t)
-	c.server = startServer(c.t, c.data, "--log-level", "debug", "--admin-listen", c.operator, "--webhook-hosts", c.hooks.host)
+	c.server = startServer(c.t, c.data, "--log-level", "debug", "--admin-listen", c.operator, "--webhook-hosts", c.hooks.host, "--identities", c.trusted)
 }
 
 // ended takes over the log of a server that was told to end.
@@ -110,6 +121,16 @@ func (c *canaryRun) look(where string, text []byte) bool {
 	return found == ""
 }
 
+// lookKept fails the test when a text holds what stands in policies and roles.
+func (c *canaryRun) lookKept(where string, text []byte) bool {
+	c.t.Helper()
+	found := c.rules.in(text)
+	if found != "" {
+		c.t.Errorf("%s: what stands in policies (%s) in %.2000q", where, found, text)
+	}
+	return found == ""
+}
+
 type canaryAnswer struct {
 	status int
 	header http.Header
@@ -118,9 +139,14 @@ type canaryAnswer struct {
 
 func (a canaryAnswer) all() []byte { return fmt.Appendf(nil, "%v\n%s", a.header, a.body) }
 
-// call sends a request, and looks for the marker in the answer unless the
+// call sends a request as somebody whom the server knows, and looks for the marker in the answer unless the
 // request is one of those that ask for it. Headers come as names and values.
 func (c *canaryRun) call(token, method, target string, body []byte, headers ...string) canaryAnswer {
+	c.t.Helper()
+	return c.callBy(http.DefaultTransport, token, method, target, body, headers...)
+}
+
+func (c *canaryRun) callBy(by http.RoundTripper, token, method, target string, body []byte, headers ...string) canaryAnswer {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(c.t.Context(), 30*time.Second)
 	defer cancel()
@@ -133,9 +159,11 @@ func (c *canaryRun) call(token, method, target string, body []byte, headers ...s
 		r.Header.Set("Content-Type", api.TypeJSON)
 	}
 	for i := 0; i+1 < len(headers); i += 2 {
-		r.Header.Set(headers[i], headers[i+1])
+		if r.Header.Set(headers[i], headers[i+1]); headers[i+1] == "" {
+			r.Header.Del(headers[i])
+		}
 	}
-	answered, err := http.DefaultTransport.RoundTrip(r) // which follows no redirects
+	answered, err := by.RoundTrip(r) // which follows no redirects
 	if err != nil {
 		c.t.Fatalf("%s %s: %v", method, target, err)
 	}
@@ -215,6 +243,8 @@ func TestCanary(t *testing.T) {
 	t.Run("life", c.life)
 	t.Run("malformed", c.malformedSecrets)
 	t.Run("webhooks", c.webhooks)
+	t.Run("logins", c.logins)
+	t.Run("policies", c.policies)
 	t.Run("routes", c.routes)
 	t.Run("verbs", c.verbs)
 	t.Run("commands", c.commands)
@@ -286,7 +316,7 @@ func (c *canaryRun) life(t *testing.T) {
 	c.must(root, "PUT", secret, c.fields())
 	for _, read := range []string{"", "?reveal=true", "?reveal=true&version=2", "?reveal=true&version=3", "?reveal=true&version=1", "?reveal=true&field=bytes", "?reveal=true&field=none", "?deleted=true", "?reveal=maybe"} {
 		c.call(root, "GET", secret+read, nil)
-		c.call("llmc_0000000000000000_"+strings.Repeat("0", 43), "GET", secret+read, nil)
+		c.stranger("llmc_0000000000000000_"+strings.Repeat("0", 43), "GET", secret+read, nil)
 	}
 	document := c.at(api.RouteConfig, "production", canaryPath)
 	c.must(root, "GET", document+"?reveal=true", "")
@@ -352,6 +382,7 @@ func (c *canaryRun) operators(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.look(target, text)
+		c.lookKept(target, text)
 		return text
 	}
 	if !bytes.Contains(get("/metrics"), []byte("llm_config_manager_")) {
@@ -490,7 +521,7 @@ func (c *canaryRun) logs() {
 
 func (c *canaryRun) lookAtLine(line []byte) bool {
 	c.t.Helper()
-	clean := c.look("the log", line)
+	clean := c.look("the log", line) && c.lookKept("the log", line)
 	if found := c.stuffed.in(line); found != "" {
 		c.t.Errorf("the log holds what stood in a request (%s): %.2000s", found, line)
 		clean = false
@@ -517,6 +548,9 @@ func (c *canaryRun) files() {
 		text, err := os.ReadFile(name)
 		if found := c.m.in(text); found != "" {
 			c.t.Errorf("%s holds the value of a secret (%s)", name, found)
+		}
+		if found := c.rules.in(text); found != "" {
+			c.t.Errorf("%s holds what stands in policies (%s)", name, found)
 		}
 		for _, token := range c.tokens {
 			if found := token.in(text); found != "" {

@@ -109,7 +109,9 @@ func (c *canaryRun) verb(h habitat, v *cobra.Command, path string) (worked bool)
 	switch {
 	case name[0] == "tenant":
 		environ = c.environ() // is the server's to do
-	case name[0] == "break-glass", v.CommandPath() == "llm-config quota set":
+	case name[0] == "break-glass":
+		environ = c.environ(envToken+"="+c.approver, envTenant+"="+h.tenant)
+	case v.CommandPath() == "llm-config quota set":
 		environ = c.environ(envTenant + "=" + h.tenant)
 	}
 	var stdin []byte
@@ -139,7 +141,7 @@ func (c *canaryRun) provide(h habitat, v *cobra.Command, path string) habitat {
 		c.must(h.token, "PUT", api.Build(api.RouteRole, h.tenant, ruleName(path)), `{"includes":["viewer"]}`)
 	case "break-glass":
 		var asked api.GrantResult
-		if err := json.Unmarshal(c.must(c.server.token, "POST", api.Build(api.RouteGrants, h.tenant), `{"reason":"canary"}`).body, &asked); err != nil {
+		if err := json.Unmarshal(c.must(c.asker, "POST", api.Build(api.RouteGrants, h.tenant), `{"reason":"canary"}`).body, &asked); err != nil {
 			c.t.Error(err)
 		}
 		h.own = asked.Grant.ID

@@ -78,9 +78,9 @@ func (g Grants) Check() error {
 			return config.Errorf(config.KindBadRequest, "addresses are written like 10.0.0.0/8 or 2001:db8::/32").At("/addresses")
 		}
 	}
-	for _, action := range g.Actions {
+	for i, action := range g.Actions {
 		if _, known := InfoOf(action); !known {
-			return config.Errorf(config.KindBadRequest, "there is no action %q", action).At("/actions").Hint("actions are named like config.read")
+			return config.Errorf(config.KindBadRequest, "there is no such action").At(fmt.Sprintf("/actions/%d", i)).Hint("actions are named like config.read")
 		}
 	}
 	if err := checkCertificateName(g.Certificate); err != nil {

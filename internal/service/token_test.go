@@ -112,6 +112,29 @@ func TestBoundsOfTokens(t *testing.T) {
 	}
 }
 
+// Roles and actions that are not there are pointed at, as they were sent, and not
+// said: what is taken for one may be anything.
+func TestATokensRolesAndActionsThatAreNotThere(t *testing.T) {
+	a := newTenant(t)
+	for name, c := range map[string]struct {
+		grants  access.Grants
+		pointer string
+	}{
+		"a role":            {access.Grants{Roles: []string{"hunter2"}}, "/roles/0"},
+		"behind admin":      {access.Grants{Roles: []string{access.RoleAdmin, access.RoleViewer, "hunter2"}}, "/roles/2"},
+		"the server's role": {access.Grants{Roles: []string{access.RoleServerAdmin}}, "/roles/0"},
+		"no role":           {access.Grants{Roles: []string{access.RoleViewer, ""}}, "/roles/1"},
+		"an action":         {access.Grants{Actions: []access.Action{access.ConfigRead, "hunter2"}}, "/actions/1"},
+	} {
+		_, err := a.s.CreateToken(t.Context(), a.who, a.tenant, service.TokenRequest{Name: "x", Grants: c.grants})
+		refused := mustBe(t, config.KindBadRequest, err)
+		same(t, name, c.pointer, refused.Pointer)
+		if strings.Contains(refused.Error()+refused.Next, "hunter2") {
+			t.Errorf("%s: the refusal says it: %v", name, refused)
+		}
+	}
+}
+
 func TestRevokingATokenEndsItsWatches(t *testing.T) {
 	a := newTenant(t)
 	token := a.issue(service.TokenRequest{Name: "gateway"})
