@@ -224,6 +224,10 @@ func TestCheckCrossOrigin(t *testing.T) {
 		deny(method, header{"Origin": "https://config.test.evil.test"})
 		deny(method, header{"Origin": "https://config.test:8443"})
 		deny(method, header{"Origin": "null"})
+		for _, authorization := range []string{"Basic eDp5", "Digest username=x", "Negotiate x", "Bearer", "Bearer ", "Bearers x", " "} {
+			deny(method, header{"Sec-Fetch-Site": "cross-site", "Authorization": authorization}) // which a browser may add by itself
+		}
+		allow(method, header{"Sec-Fetch-Site": "cross-site", "Authorization": "bearer llmc_x"})
 	}
 	for _, method := range []string{"GET", "HEAD", "OPTIONS"} {
 		allow(method, header{"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.test"})

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/llm-devops/llm-config-manager/internal/config"
 )
@@ -17,10 +18,11 @@ var protection = http.NewCrossOriginProtection()
 
 // CheckCrossOrigin refuses a request that another site had a browser send: it
 // would carry the login's cookie, and not its owner's will. It is to be asked
-// before a cookie is taken for credentials. Nobody can have a browser add a token
-// to the header, so what has one is not judged.
+// before a cookie or a certificate is taken for credentials. Nobody can have a
+// browser add a bearer token to the header, so what has one is not judged; what a
+// link says of Basic credentials a browser adds by itself.
 func CheckCrossOrigin(r *http.Request) error {
-	if r.Header.Get("Authorization") != "" {
+	if scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") && token != "" {
 		return nil
 	}
 	if err := protection.Check(r); err != nil {
