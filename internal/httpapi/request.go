@@ -228,6 +228,8 @@ func bounded(text string, n int) string {
 
 // source is the caller's network address. A proxy's word is believed only if
 // the proxy is trusted, and then the last address that no trusted proxy added.
+// Where a trusted proxy does not say whom it speaks for, nobody knows: that is
+// the zero Addr, and never the proxy, as which a caller could else come.
 func (s *Server) source(r *http.Request) netip.Addr {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
@@ -239,15 +241,25 @@ func (s *Server) source(r *http.Request) netip.Addr {
 	}
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	for i := len(hops) - 1; i >= 0; i-- {
-		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
-		if err != nil {
-			break
-		}
-		if source = hop.Unmap(); !within(source, trusted) {
+		if source = hopOf(hops[i]); !within(source, trusted) { // as is what does not parse
 			break
 		}
 	}
 	return source
+}
+
+// hopOf is an address as proxies write them, some with the port; the zero Addr
+// for what is none.
+func hopOf(text string) netip.Addr {
+	text = strings.TrimSpace(text)
+	if withPort, err := netip.ParseAddrPort(text); err == nil {
+		return withPort.Addr().Unmap()
+	}
+	if inner, ok := strings.CutPrefix(text, "["); ok && strings.HasSuffix(inner, "]") {
+		text = strings.TrimSuffix(inner, "]")
+	}
+	address, _ := netip.ParseAddr(text) // the zero Addr if it is none
+	return address.Unmap()
 }
 
 func within(address netip.Addr, prefixes []netip.Prefix) bool {
@@ -394,7 +406,7 @@ func (s *Server) log(w *observedWriter, r *http.Request, state *requestState, be
 		slog.Int64("bytes", w.bytes),
 		slog.Int64("duration_us", time.Since(began).Microseconds()),
 		slog.String("actor", state.caller.Principal.Actor()),
-		slog.String("client", state.source.String()),
+		slog.String("client", clientName(state.source)),
 	}
 	if tenant := r.PathValue("tenant"); tenant != "" {
 		attributes = append(attributes, slog.String("tenant", tenant))
@@ -406,6 +418,14 @@ func (s *Server) log(w *observedWriter, r *http.Request, state *requestState, be
 		attributes = append(attributes, slog.String("error", telemetry.Causes(state.err)))
 	}
 	s.logger.LogAttrs(r.Context(), level, "request", attributes...)
+}
+
+// clientName is whence a request came, for the log.
+func clientName(source netip.Addr) string {
+	if !source.IsValid() {
+		return "unknown"
+	}
+	return source.String()
 }
 
 // observedWriter notes what was answered.

@@ -88,17 +88,27 @@ func TestForwardedFor(t *testing.T) {
 		netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8"),
 	}}))
 	for want, forwarded := range map[string][]string{
-		"127.0.0.1":   nil,
 		"192.0.2.1":   {"192.0.2.1"},
 		"192.0.2.2":   {"192.0.2.1, 192.0.2.2, 10.1.2.3"},
 		"192.0.2.3":   {"192.0.2.9", "192.0.2.3,10.0.0.1"},
 		"2001:db8::1": {"2001:db8::1"},
 		"192.0.2.4":   {"::ffff:192.0.2.4"},
-		"10.0.0.1":    {"nonsense, 10.0.0.1"},
+		"192.0.2.5":   {"192.0.2.5:443"},
+		"192.0.2.6":   {"192.0.2.6:4711, 10.0.0.1:80"},
+		"2001:db8::2": {"[2001:db8::2]:443"},
+		"2001:db8::3": {"[2001:db8::3]"},
 		"10.9.9.9":    {"10.9.9.9, 10.0.0.1"},
 	} {
 		if got := client(trusting, forwarded...); got != want {
 			t.Errorf("forwarded for %q the client is %s, want %s", forwarded, got, want)
+		}
+	}
+	// Whoever the proxy does not name has no address, least of all the proxy's.
+	for _, forwarded := range [][]string{
+		nil, {""}, {"unknown"}, {"nonsense, 10.0.0.1"}, {"192.0.2.1, unknown"}, {"192.0.2.1,"}, {"127.0.0.1:"}, {"127.0.0.1:99999"}, {"_hidden"}, {"for=127.0.0.1"}, {"[127.0.0.1"},
+	} {
+		if got := client(trusting, forwarded...); got != "unknown" {
+			t.Errorf("forwarded for %q the client is %s", forwarded, got)
 		}
 	}
 }
