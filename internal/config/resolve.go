@@ -294,11 +294,22 @@ func (r *resolver) find(reference Reference) (any, error) {
 }
 
 func (r *resolver) missing(reference Reference) error {
-	how := "refers to nothing in this environment"
+	how := refersToNothing
 	if len(r.stack) > 1 {
 		how = "leads to a reference that " + how
 	}
-	return r.fault(reference, how).Hint("create what it refers to in the same change or before, or correct the reference")
+	return r.fault(reference, how).Hint(createTarget)
+}
+
+const (
+	refersToNothing = "refers to nothing in this environment"
+	createTarget    = "create what it refers to in the same change or before, or correct the reference"
+)
+
+// Missing is the error of a reference whose target is not there, and of one whose
+// target the writer may not know of.
+func Missing(l Located) error {
+	return referenceError(l.Reference.String() + " " + refersToNothing).At(l.Pointer.String()).Hint(createTarget)
 }
 
 // fault says what is wrong with a reference. It names only the one in the

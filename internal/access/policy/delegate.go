@@ -68,6 +68,7 @@ type holder struct {
 	*sheet
 	author access.Principal
 	ignore func(*rule) bool // forbids that do not count
+	strict bool             // forbids count that are for everybody alike
 }
 
 // answerFor finds what the author lacks of the head of a rule: at most one

@@ -313,7 +313,7 @@ func TestDefiningRoles(t *testing.T) {
 		"to remove one that conditions exclude": {person(), `permit (principal, action == Action::"config.read", resource) unless { principal in Role::"guest" };`, "-guest", "config.read"},
 		"a narrowed token":                      {narrowed(person("admin"), access.Scope{Actions: []access.Action{access.ConfigRead}}), "", "x viewer", "secret.list"},
 		"a narrowed token, a role that it has":  {narrowed(person("guest"), access.Scope{Actions: []access.Action{access.ConfigRead}}), `permit (principal in Role::"guest", action == Action::"secret.read", resource);`, "lead deployer guest", "secret.read"},
-		"a role that one has, though forbidden": {person("guest"), `permit (principal in Role::"guest", action == Action::"secret.read", resource); forbid (principal == Token::"author", action, resource);`, "lead deployer guest", ""},
+		"a role that one has, though forbidden": {person("guest"), `permit (principal in Role::"guest", action == Action::"secret.read", resource); forbid (principal == Token::"author", action, resource);`, "lead deployer guest", "secret.read"},
 		"a narrowed token, nothing new":         {narrowed(person("admin"), access.Scope{Actions: []access.Action{access.ConfigRead}}), "", "x", ""},
 	} {
 		words := strings.Fields(c.role)

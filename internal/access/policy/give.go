@@ -194,7 +194,7 @@ func mayChange(now, next Source, author access.Principal, what string) error {
 	h := &holder{sheet: before, author: author, ignore: nothingIgnored}
 	for _, r := range after.rules {
 		comes := func(role string) bool {
-			return (author.Scope != nil || !h.hasRole(role)) && after.meetsRole(r, role)
+			return (author.Scope != nil || !h.hasRole(role) || h.sheds(gained)) && after.meetsRole(r, role)
 		}
 		if slices.ContainsFunc(gained, comes) {
 			if err := h.mayPass(r, nil, what); err != nil {

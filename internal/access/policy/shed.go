@@ -30,7 +30,7 @@ func (h *holder) sheds(roles []string) bool {
 // deniedBy says whether a rule may deny the author what others might then have, as
 // far as its conditions ask for roles; its head is not looked at.
 func (h *holder) deniedBy(r *rule) bool {
-	if !r.denies() || r.sparesNobody() {
+	if !r.denies() || !h.strict && r.sparesNobody() {
 		return false
 	}
 	condition := conditionFor(r.ast, func(role string) truth {
