@@ -55,6 +55,7 @@ type process struct {
 
 	identities *identity.Verifier            // nil where nothing is served
 	known      atomic.Pointer[identity.File] // what identities goes by
+	standard   atomic.Pointer[limit.Limits]  // of a tenant that has no quota
 	metrics    *telemetry.Metrics            // nil where nothing is served
 }
 
@@ -93,6 +94,7 @@ func (p *process) configure(s settings.Settings) error {
 		return err
 	}
 	p.cors.Allow(s.CORSOrigins)
+	p.standard.Store(&limit.Limits{Requests: max(s.RequestsPerMinute(), 0), Watchers: s.TenantWatchers, Connections: max(s.ConnectionsPerTenant(), 0)})
 	err := p.configureIdentities(s.Identities)
 	if s.TLS() { // which a fault in the other file does not hold back
 		err = errors.Join(err, p.tls.Load(transport.Files{Cert: s.TLSCert, Key: s.TLSKey, ClientCA: s.ClientCA, ClientAuth: s.ClientAuth}))
@@ -182,10 +184,10 @@ func (p *process) newAPI() *httpapi.Server {
 // tenantLimits is what a tenant may do at once: what its quota says, else what
 // the settings say for every tenant.
 func (p *process) tenantLimits(tenant config.TenantID) limit.Limits {
-	s, quota := p.live.Get().WithDefaults(), p.service.TenantLimits(tenant)
+	standard, quota := p.standard.Load(), p.service.TenantLimits(tenant)
 	return limit.Limits{
-		Requests: quotaOr(quota.RequestsPerMinute, s.RequestsPerMinute()), Watchers: quotaOr(quota.Watchers, s.TenantWatchers),
-		Connections: quotaOr(quota.Connections, s.ConnectionsPerTenant()),
+		Requests: quotaOr(quota.RequestsPerMinute, standard.Requests), Watchers: quotaOr(quota.Watchers, standard.Watchers),
+		Connections: quotaOr(quota.Connections, standard.Connections),
 	}
 }
 
@@ -194,7 +196,7 @@ func quotaOr(set *int64, standard int) int {
 	if set != nil {
 		return int(*set)
 	}
-	return max(standard, 0)
+	return standard
 }
 
 // unbounded is a bound of the settings as the service takes it, 0 for none.

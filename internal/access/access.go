@@ -49,7 +49,7 @@ type Principal struct {
 	Expires     time.Time
 	Scope       *Scope              // what a token is narrowed to; nil for none
 	Claims      map[string][]string // what the issuer or the certificate says; values sorted
-	Ancestors   []string            // the actors behind this token: who issued it and its predecessors, and theirs
+	Ancestors   []string            // the actors that this token began with: those who gave it, and nobody gave them theirs
 	Certificate *Certificate        // of the connection; nil when it has none
 	Bound       Binding             // where a token may be used from
 
@@ -98,6 +98,15 @@ func (p Principal) Author() string {
 		return p.Actor()
 	}
 	return p.Name
+}
+
+// Roots are the actors that the principal began with: its own where nobody gave it
+// its token.
+func (p Principal) Roots() []string {
+	if len(p.Ancestors) > 0 {
+		return p.Ancestors
+	}
+	return []string{p.Actor()}
 }
 
 // HasRole says whether the principal was given a role by its very name.

@@ -219,6 +219,9 @@ func (s *Service) wished(ctx context.Context, who Caller, state *tenantState, n 
 	if err != nil {
 		return nil, err
 	}
+	n.mayLead = func(environment string, path config.Path) bool {
+		return s.may(ctx, who, access.ConfigRead, state, access.Resource{Environment: environment, Path: path})
+	}
 	p, err := n.plan(ctx, wish.drafts)
 	if err != nil {
 		return nil, s.discreet(ctx, who, state, wish.drafts, n.tree, err)

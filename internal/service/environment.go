@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/llm-devops/llm-config-manager/internal/access"
+	"github.com/llm-devops/llm-config-manager/internal/access/policy"
 	"github.com/llm-devops/llm-config-manager/internal/config"
 	"github.com/llm-devops/llm-config-manager/internal/store"
 )
@@ -86,6 +87,9 @@ func (s *Service) PutEnvironment(ctx context.Context, who Caller, tenant, name s
 				return nil, nil
 			}
 			fresh := e.Version == 1
+			if err := s.guardInherited(ctx, who, state, n.tree, next, e); err != nil {
+				return nil, err
+			}
 			// A new one inherits references as well, to which somebody may be forbidden
 			// to refer there.
 			if !fresh || len(state.rules.Load().source.Files) > 0 {
@@ -106,6 +110,29 @@ func (s *Service) PutEnvironment(ctx context.Context, who Caller, tenant, name s
 		result.Outcome = outcome
 		return result, err
 	})
+}
+
+// guardInherited asks for the right to read all that an environment newly inherits:
+// whoever may read it will read that there.
+func (s *Service) guardInherited(ctx context.Context, who Caller, state *tenantState, now, next *config.Tree, e config.Environment) error {
+	for _, ancestor := range next.Chain(e.ID)[1:] {
+		if _, there := now.Get(e.ID); there && slices.Contains(now.Chain(e.ID), ancestor) {
+			continue
+		}
+		whole := access.Resource{Environment: next.Name(ancestor)}
+		if err := s.guardIn(ctx, who, access.ConfigRead, state, whole); err != nil {
+			return err
+		}
+		held, err := policy.Holds(state.rules.Load().source, s.principalIn(who, state), access.ConfigRead, whole.Environment)
+		if err != nil {
+			return err
+		}
+		if !held {
+			return s.answer(ctx, who, access.ConfigRead, state, whole,
+				access.Decision{Reasons: []string{"all of " + whole.Environment + " would be inherited, and some of it may be forbidden"}})
+		}
+	}
+	return nil
 }
 
 // DeleteEnvironment forgets an environment that nothing inherits from and that

@@ -50,10 +50,16 @@ func (s *Service) Explain(ctx context.Context, who Caller, tenant, environment s
 		return Explanation{}, err
 	}
 	e.resolved(doc.Document)
-	e.forget(func(layer int) bool {
+	hidden := func(layer int) bool {
 		environment := e.Layers[layer].Environment
 		return environment != e.Environment && !s.may(ctx, who, access.ConfigRead, state, access.Resource{Environment: environment, Path: path})
-	})
+	}
+	e.forget(hidden)
+	for i := range e.Layers {
+		if hidden(i) { // that it is there can be told from what is inherited
+			e.Layers[i].Message, e.Layers[i].Author = "", ""
+		}
+	}
 	return e, nil
 }
 

@@ -21,7 +21,7 @@ const (
 	minGrantTime     = time.Minute
 	grantPatience    = 24 * time.Hour      // an approval must come within
 	grantKept        = 30 * 24 * time.Hour // then it is no longer listed
-	maxGrants        = 100                 // of a tenant at a time
+	maxGrants        = 100                 // of a tenant that are not over, and as many that are
 	maxReasonBytes   = 512
 )
 
@@ -175,8 +175,8 @@ func (s *Service) RequestGrant(ctx context.Context, who Caller, tenant string, i
 		Ancestors: who.Principal.Ancestors, Requested: s.clock().UTC(), For: in.For,
 	}
 	return s.writeGrant(ctx, who, state, "grant.request", access.GrantRequest, id, "", func(now *rules) (grant, error) {
-		if len(now.grants) >= maxGrants+len(now.stale(s.clock())) {
-			return g, config.Errorf(config.KindTooLarge, "the tenant has too many grants").Hint("end those that are not needed").Over(maxGrants, int64(len(now.grants)))
+		if open := now.open(s.clock()); open >= maxGrants {
+			return g, config.Errorf(config.KindTooLarge, "the tenant has too many grants").Hint("end those that are not needed").Over(maxGrants, int64(open))
 		}
 		return g, nil
 	})
@@ -217,7 +217,7 @@ func (s *Service) ApproveGrant(ctx context.Context, who Caller, tenant, id strin
 // have their tokens, however indirectly, from one and the same.
 func (g grant) sameHands(p access.Principal) bool {
 	asked := append([]string{g.Requester}, g.Ancestors...)
-	return slices.ContainsFunc(append([]string{p.Actor()}, p.Ancestors...), func(actor string) bool { return slices.Contains(asked, actor) })
+	return slices.Contains(asked, p.Actor()) || slices.ContainsFunc(p.Roots(), func(actor string) bool { return slices.Contains(asked, actor) })
 }
 
 // EndGrant ends access, or takes back a request. The tenant's own administrators
@@ -266,20 +266,41 @@ func (r *rules) grant(id string) (grant, error) {
 	return grant{}, config.Errorf(config.KindNotFound, "there is no access of that id").Hint("`llm-config break-glass ls` lists them")
 }
 
-// stale are grants that have been over for so long that nobody looks for them.
-func (r *rules) stale(now time.Time) []ruleWrite {
-	var drop []ruleWrite
+// open counts the grants that are not over.
+func (r *rules) open(now time.Time) (n int) {
 	for _, g := range r.grants {
-		seen := g.at(now)
-		over := seen.Expires
-		if !g.Ended.IsZero() {
-			over = g.Ended
+		if state := g.at(now).State; state == GrantRequested || state == GrantActive {
+			n++
 		}
-		if (seen.State == GrantEnded || seen.State == GrantExpired) && now.Sub(over) > grantKept {
+	}
+	return n
+}
+
+// stale are grants that have been over for so long that nobody looks for them, and
+// the oldest where many are over. All that was done with them is on record.
+func (r *rules) stale(now time.Time) []ruleWrite {
+	var over []Grant
+	for _, g := range r.grants {
+		if seen := g.at(now); seen.State == GrantEnded || seen.State == GrantExpired {
+			over = append(over, seen)
+		}
+	}
+	slices.SortFunc(over, func(a, b Grant) int { return b.over().Compare(a.over()) })
+	var drop []ruleWrite
+	for i, g := range over {
+		if i >= maxGrants || now.Sub(g.over()) > grantKept {
 			drop = append(drop, ruleWrite{kind: store.RuleGrant, name: g.ID, deleted: true})
 		}
 	}
 	return drop
+}
+
+// over is when a grant that is over ended.
+func (g Grant) over() time.Time {
+	if !g.Ended.IsZero() {
+		return g.Ended
+	}
+	return g.Expires
 }
 
 // writeGrant commits what became of a grant: on the tenant's record with the
@@ -287,7 +308,7 @@ func (r *rules) stale(now time.Time) []ruleWrite {
 func (s *Service) writeGrant(ctx context.Context, who Caller, state *tenantState, event string, action access.Action, id, message string, become func(*rules) (grant, error)) (GrantResult, error) {
 	return once(ctx, s, who, state.tenant.ID, func() (GrantResult, error) {
 		var result GrantResult
-		outcome, err := s.commit(ctx, state, "grants", func(ctx context.Context, n *snapshot) (*proposal, error) {
+		outcome, err := s.commit(ctx, state, rulesQueue, func(ctx context.Context, n *snapshot) (*proposal, error) {
 			now, err := s.rulesNow(ctx, state)
 			if err != nil {
 				return nil, err

@@ -46,7 +46,7 @@ func (s *Service) guardAny(ctx context.Context, who Caller, action access.Action
 func (s *Service) answer(ctx context.Context, who Caller, action access.Action, state *tenantState, r access.Resource, decision access.Decision) error {
 	r.Tenant = state.tenant.ID
 	switch {
-	case decision.Err != nil:
+	case decision.Err != nil && !unknowable(decision.Err):
 		return unavailable(decision.Err, "what the decision depends on could not be read")
 	case decision.Allowed:
 		return s.recordGrantUse(ctx, who, action, state, r)

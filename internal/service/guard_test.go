@@ -12,7 +12,6 @@ import (
 	"github.com/llm-devops/llm-config-manager/internal/config"
 	"github.com/llm-devops/llm-config-manager/internal/seal"
 	"github.com/llm-devops/llm-config-manager/internal/service"
-	"github.com/llm-devops/llm-config-manager/internal/store"
 )
 
 // arguments are what a verb is called with besides the caller and the tenant.
@@ -22,7 +21,7 @@ type arguments struct {
 	revision                   config.Revision
 	version                    config.Version
 	at                         config.At
-	page                       store.Page
+	page                       service.Page
 }
 
 func (a arguments) read() service.ReadOptions { return service.ReadOptions{At: a.at} }
@@ -30,7 +29,7 @@ func (a arguments) read() service.ReadOptions { return service.ReadOptions{At: a
 // unfit are arguments that every verb would refuse, had it not asked the guard before.
 var unfit = arguments{
 	environment: "No Such", name: "v1", message: strings.Repeat("x", service.MaxMessageBytes+1), path: path("nothing"),
-	revision: 1 << 40, version: 1 << 40, at: config.At{Revision: 1 << 40}, page: store.Page{Limit: -1},
+	revision: 1 << 40, version: 1 << 40, at: config.At{Revision: 1 << 40}, page: service.Page{Limit: -1},
 }
 
 type verb func(ctx context.Context, s *service.Service, who service.Caller, tenant string, in arguments) error

@@ -11,7 +11,7 @@ import (
 // History is a page of the versions of a layer, newest first.
 type History struct {
 	Versions []VersionEntry
-	Next     store.Cursor
+	Next     Cursor
 }
 
 // VersionEntry is one version of a layer.
@@ -22,12 +22,14 @@ type VersionEntry struct {
 
 // History answers the versions of an environment's layer at a path, with the
 // versions of those it inherits from when the effective history is asked for.
-func (s *Service) History(ctx context.Context, who Caller, tenant, environment string, path config.Path, effective bool, page store.Page) (History, error) {
+func (s *Service) History(ctx context.Context, who Caller, tenant, environment string, path config.Path, effective bool, page Page) (History, error) {
 	state, err := s.guardRead(ctx, who, tenant, access.Resource{Environment: environment, Path: path})
 	if err != nil {
 		return History{}, err
 	}
-	if page, err = checkPage(page); err != nil {
+	pages := s.pagesOf(who, state.tenant.ID, "history")
+	asked, err := pages.open(ctx, page)
+	if err != nil {
 		return History{}, err
 	}
 	tree := state.tree.Load()
@@ -43,7 +45,7 @@ func (s *Service) History(ctx context.Context, who Caller, tenant, environment s
 			}
 		}
 	}
-	rows, next, err := s.store.Versions(ctx, state.tenant.ID, environments, path, page)
+	rows, next, err := s.store.Versions(ctx, state.tenant.ID, environments, path, asked)
 	if err != nil {
 		return History{}, err
 	}
@@ -61,7 +63,10 @@ func (s *Service) History(ctx context.Context, who Caller, tenant, environment s
 	if err := s.addMessages(ctx, state.tenant.ID, origins); err != nil {
 		return History{}, err
 	}
-	history := History{Next: next}
+	var history History
+	if history.Next, err = pages.seal(ctx, next); err != nil {
+		return History{}, err
+	}
 	for i, row := range rows {
 		history.Versions = append(history.Versions, VersionEntry{origins[i], row.State})
 	}

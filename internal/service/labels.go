@@ -13,7 +13,8 @@ const labelsMember = "labels"
 
 // labelsOf are the labels that policies see of a resource, as it stands now:
 // those of the secret that counts, or the texts in the labels member of the
-// effective document. What is not there has none.
+// effective document. What is not there has none; what is there and cannot be
+// read may have any, which is an error, or a forbid would be lifted by it.
 func (s *Service) labelsOf(ctx context.Context, state *tenantState, r access.Resource) (map[string]string, error) {
 	if r.Path.IsZero() {
 		return nil, nil
@@ -34,11 +35,17 @@ func (s *Service) labelsOf(ctx context.Context, state *tenantState, r access.Res
 	if err == nil {
 		return documentLabels(read.Document.Document), nil
 	}
-	switch config.KindOf(err) {
-	case config.KindNotFound, config.KindGone, config.KindInvalidReference:
+	if config.KindOf(err) == config.KindNotFound || unknowable(err) {
 		return nil, nil
 	}
 	return nil, err
+}
+
+// unknowable says whether labels cannot be read however often one tries: their
+// document was destroyed, or refers to what is not there.
+func unknowable(err error) bool {
+	kind := config.KindOf(err)
+	return kind == config.KindGone || kind == config.KindInvalidReference
 }
 
 // documentLabels are the texts in the labels member of a document.

@@ -7,7 +7,6 @@ import (
 	"github.com/llm-devops/llm-config-manager/internal/access"
 	"github.com/llm-devops/llm-config-manager/internal/config"
 	"github.com/llm-devops/llm-config-manager/internal/service"
-	"github.com/llm-devops/llm-config-manager/internal/store"
 )
 
 // labelled is a tenant in which the people of ml may read and write what is
@@ -73,7 +72,7 @@ func TestLabelsOfDocumentsDecide(t *testing.T) {
 	for at, allowed := range map[string]bool{"mine": true, "theirs": false, "bare": false, "nothing": false} {
 		read := l.ml.reading("production", at)
 		l.may(allowed, "a read of "+at, read)
-		_, err := l.s.History(t.Context(), l.ml.who, l.tenant, "production", path(at), false, store.Page{})
+		_, err := l.s.History(t.Context(), l.ml.who, l.tenant, "production", path(at), false, service.Page{})
 		l.may(allowed, "the history of "+at, err)
 		if at != "nothing" {
 			l.may(allowed, "a patch of "+at, l.ml.trying(l.ml.patch("production", at, `{"v":2}`)))

@@ -9,38 +9,20 @@ import (
 	"github.com/llm-devops/llm-config-manager/internal/store"
 )
 
-// MaxPage bounds a page of any list.
-const MaxPage = 1000
-
-// DefaultPage is the page when none is asked for.
-const DefaultPage = 100
-
-// checkPage fills in the default and refuses what is out of bounds.
-func checkPage(page store.Page) (store.Page, error) {
-	if page.Limit == 0 {
-		page.Limit = DefaultPage
-	}
-	if page.Limit < 1 || page.Limit > MaxPage {
-		return page, config.Errorf(config.KindBadRequest, "limit is not between 1 and %d", MaxPage).At("limit").
-			Over(MaxPage, int64(page.Limit))
-	}
-	return page, nil
-}
-
 // ListRequest selects effective documents.
 type ListRequest struct {
 	Environment string
 	Prefix      config.Prefix
 	Glob        config.Glob
 	At          config.At
-	Page        store.Page
+	Page        Page
 }
 
 // List is a page of the effective documents of an environment.
 type List struct {
 	Entries  []ListEntry
 	Revision config.Revision
-	Next     store.Cursor
+	Next     Cursor
 }
 
 // ListEntry is one effective document in a list.
@@ -58,7 +40,8 @@ func (s *Service) List(ctx context.Context, who Caller, tenant string, in ListRe
 	if err != nil {
 		return List{}, err
 	}
-	page, err := checkPage(in.Page)
+	pages := s.pagesOf(who, state.tenant.ID, "configs")
+	page, err := pages.open(ctx, in.Page)
 	if err != nil {
 		return List{}, err
 	}
@@ -87,10 +70,12 @@ func (s *Service) List(ctx context.Context, who Caller, tenant string, in ListRe
 				list.Entries = append(list.Entries, listEntry(n.tree, env.ID, group))
 			}
 		}
-		list.Next = next
 		// A page of what rights let through may be short, and is filled up only as
 		// long as nothing was found, and not for ever.
 		if next == "" || len(list.Entries) > 0 || looked >= maxLooked || ctx.Err() != nil {
+			if list.Next, err = pages.seal(ctx, next); err != nil {
+				return List{}, err
+			}
 			return list, ctx.Err()
 		}
 		scan.Page.Cursor = next

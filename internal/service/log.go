@@ -33,16 +33,18 @@ type LogEffect struct {
 
 // Log answers a page of revisions, newest first: those of which the caller may
 // know anything, and of each what he may know.
-func (s *Service) Log(ctx context.Context, who Caller, tenant string, kinds []store.EntryKind, page store.Page) ([]LogEntry, store.Cursor, error) {
+func (s *Service) Log(ctx context.Context, who Caller, tenant string, kinds []store.EntryKind, page Page) ([]LogEntry, Cursor, error) {
 	state, err := s.guardReadAny(ctx, who, tenant, access.Resource{})
 	if err != nil {
 		return nil, "", err
 	}
-	if page, err = checkPage(page); err != nil {
+	pages := s.pagesOf(who, state.tenant.ID, "log")
+	asked, err := pages.open(ctx, page)
+	if err != nil {
 		return nil, "", err
 	}
 	for looked := 0; ; {
-		rows, next, err := s.store.Log(ctx, state.tenant.ID, kinds, page)
+		rows, next, err := s.store.Log(ctx, state.tenant.ID, kinds, asked)
 		if err != nil {
 			return nil, "", err
 		}
@@ -58,9 +60,13 @@ func (s *Service) Log(ctx context.Context, who Caller, tenant string, kinds []st
 		}
 		looked += len(rows)
 		if next == "" || len(entries) > 0 || looked >= maxLooked || ctx.Err() != nil {
-			return entries, next, ctx.Err()
+			cursor, err := pages.seal(ctx, next)
+			if err != nil {
+				return nil, "", err
+			}
+			return entries, cursor, ctx.Err()
 		}
-		page.Cursor = next
+		asked.Cursor = next
 	}
 }
 
@@ -82,10 +88,48 @@ func (s *Service) LogEntry(ctx context.Context, who Caller, tenant string, revis
 		hidden := access.Decision{Reasons: []string{"nothing of the revision may be read"}}
 		err = s.answer(ctx, who, access.ConfigRead, state, access.Resource{Name: "log/" + strconv.FormatInt(int64(revision), 10)}, hidden)
 	}
+	if err == nil {
+		err = s.hideDigests(ctx, who, state, &entry)
+	}
 	if err != nil {
 		return LogEntry{}, err
 	}
 	return entry, nil
+}
+
+// hideDigests leaves out the effects on documents that take values from where the
+// caller may not look: by a digest a value can be guessed.
+func (s *Service) hideDigests(ctx context.Context, who Caller, state *tenantState, entry *LogEntry) error {
+	if s.readsAll(who, state) {
+		return nil
+	}
+	n, err := s.snapshot(ctx, state, entry.Revision)
+	if err != nil {
+		return err
+	}
+	var faults error
+	entry.Effects = slices.DeleteFunc(entry.Effects, func(e LogEffect) bool {
+		if !e.Exists || faults != nil {
+			return false
+		}
+		doc, err := n.document(ctx, place{e.Change.Environment, e.Path})
+		switch config.KindOf(err) {
+		case "":
+			_, ok := s.mayFollow(ctx, who, state, e.Environment, doc.Targets)
+			return !ok
+		case config.KindGone, config.KindNotFound, config.KindInvalidReference:
+			return true // nobody knows any more what it was made of
+		}
+		faults = err
+		return false
+	})
+	return faults
+}
+
+// readsAll says whether who may read anything in the tenant may read everything,
+// so that no reference need be looked at.
+func (s *Service) readsAll(who Caller, state *tenantState) bool {
+	return len(state.rules.Load().source.Files) == 0 && who.Principal.Scope == nil
 }
 
 // seenEntry is a revision as the caller may see it: its edits and effects that

@@ -157,6 +157,9 @@ func (p *plan) check(ctx context.Context, replaced map[place]config.Document) er
 		for _, environment := range touched {
 			at := place{environment, path}
 			next, err := after.effective(at)
+			if hidden := p.hidden(at); hidden != nil {
+				next, err = config.Effective{}, hidden
+			}
 			now, _ := before.effective(at) // one that was broken counts as absent
 			if worked += len(next.Document.Canonical()) + len(now.Document.Canonical()); worked > maxWorked {
 				return config.Errorf(config.KindTooLarge, "the change works out too many bytes of effective documents").
@@ -175,6 +178,30 @@ func (p *plan) check(ctx context.Context, replaced map[place]config.Document) er
 		}
 	}
 	return p.refusal(broken)
+}
+
+// hidden is the error of a document in which the plan newly refers to what the
+// writer may not read: the same as if it were not there.
+func (p *plan) hidden(at place) error {
+	e, edited := p.editOf(at)
+	if !edited || p.mayLead == nil {
+		return nil
+	}
+	for _, target := range newcomers(e.before.targets, e.after.targets) {
+		if p.mayLead(p.tree.Name(e.at.environment), target) {
+			continue
+		}
+		references, err := config.References(e.after.doc)
+		if err != nil {
+			return err
+		}
+		for _, l := range references {
+			if l.Reference.Kind == config.ReferConfig && l.Reference.Path == target {
+				return config.Missing(l)
+			}
+		}
+	}
+	return nil
 }
 
 // reach reads every path that the change can touch: the edited ones, those that

@@ -123,7 +123,7 @@ func (s *Service) PutQuota(ctx context.Context, who Caller, tenant string, in Qu
 	}
 	result, err := once(ctx, s, who, state.tenant.ID, func() (QuotaResult, error) {
 		var result QuotaResult
-		outcome, err := s.commit(ctx, state, quotaName, func(ctx context.Context, n *snapshot) (*proposal, error) {
+		outcome, err := s.commit(ctx, state, rulesQueue, func(ctx context.Context, n *snapshot) (*proposal, error) {
 			now, err := s.rulesNow(ctx, state)
 			if err != nil {
 				return nil, err

@@ -157,7 +157,7 @@ func TestHistory(t *testing.T) {
 	a.set("production", "a", `{"v":1}`)
 	a.set("base", "a", `{"v":2}`)
 	a.write(a.del("base", "a"))
-	history := func(environment string, effective bool, p store.Page) ([]string, store.Cursor) {
+	history := func(environment string, effective bool, p service.Page) ([]string, service.Cursor) {
 		t.Helper()
 		h, err := a.s.History(t.Context(), a.who, a.tenant, environment, path("a"), effective, p)
 		must(t, err)
@@ -175,10 +175,10 @@ func TestHistory(t *testing.T) {
 	whole := []string{base[0], base[1], "production v1 @3 state 1", base[2]}
 	same(t, "production, effective", whole, got)
 	first, next := history("production", true, page(3))
-	rest, end := history("production", true, store.Page{Limit: 3, Cursor: next})
+	rest, end := history("production", true, service.Page{Limit: 3, Cursor: next})
 	same(t, "in pages", whole, append(first, rest...))
-	same(t, "cursor after the last", store.Cursor(""), end)
-	_, err := a.s.History(t.Context(), a.who, a.tenant, "production", path("a"), false, store.Page{Limit: 3, Cursor: next})
+	same(t, "cursor after the last", service.Cursor(""), end)
+	_, err := a.s.History(t.Context(), a.who, a.tenant, "production", path("a"), false, service.Page{Limit: 3, Cursor: next})
 	mustBe(t, config.KindInvalidCursor, err)
 	for _, environment := range []string{"edge", "nowhere"} {
 		_, err = a.s.History(t.Context(), a.who, a.tenant, environment, path("a"), false, page(0))
@@ -192,7 +192,7 @@ func TestLog(t *testing.T) {
 	a.tag("one", 1)
 	a.create("team")
 	a.write(a.del("base", "a"))
-	lines := func(kinds []store.EntryKind, p store.Page) (all []string, next store.Cursor) {
+	lines := func(kinds []store.EntryKind, p service.Page) (all []string, next service.Cursor) {
 		t.Helper()
 		entries, next, err := a.s.Log(t.Context(), a.who, a.tenant, kinds, p)
 		must(t, err)
@@ -209,9 +209,9 @@ func TestLog(t *testing.T) {
 	all, _ := lines(nil, page(0))
 	same(t, "log", whole, all)
 	first, next := lines(nil, page(3))
-	rest, end := lines(nil, store.Page{Limit: 3, Cursor: next})
+	rest, end := lines(nil, service.Page{Limit: 3, Cursor: next})
 	same(t, "in pages", whole, append(first, rest...))
-	same(t, "cursor after the last", store.Cursor(""), end)
+	same(t, "cursor after the last", service.Cursor(""), end)
 	changes, _ := lines([]store.EntryKind{store.EntryChange, store.EntryTag}, page(0))
 	same(t, "changes and tags", []string{whole[0], whole[2], whole[3]}, changes)
 	same(t, "the delete", []service.EditResult{{Op: service.Delete, Environment: "base", Path: path("a"), Version: 2}}, a.logged(5).Edits)

@@ -85,7 +85,7 @@ func (s *Service) PutRole(ctx context.Context, who Caller, tenant, name string, 
 	}
 	return once(ctx, s, who, state.tenant.ID, func() (RoleResult, error) {
 		var result RoleResult
-		outcome, err := s.commit(ctx, state, "roles", func(ctx context.Context, n *snapshot) (*proposal, error) {
+		outcome, err := s.commit(ctx, state, rulesQueue, func(ctx context.Context, n *snapshot) (*proposal, error) {
 			var now *rules
 			var err error
 			if result, now, err = s.plannedRole(ctx, who, state, name, in); err != nil || result.Status == Unchanged {

@@ -33,6 +33,9 @@ type ruleKey struct {
 	name string
 }
 
+// rulesQueue is what all who write rules take turns by: each writes the manifest.
+const rulesQueue = ":rules"
+
 // manifestName is the name of the one manifest.
 const manifestName = "rules"
 
@@ -66,10 +69,31 @@ func (s *Service) loadRules(ctx context.Context, tenant config.Tenant, seen conf
 	for _, row := range rows {
 		heads[ruleKey{row.Kind, row.Name}] = row
 	}
-	if there := heads[ruleKey{store.RuleManifest, manifestName}].Version; there < seen {
-		return nil, alteredRules(fmt.Errorf("the manifest is at version %d, and was at %d", there, seen))
+	head := heads[ruleKey{store.RuleManifest, manifestName}]
+	if head.Version < seen {
+		return nil, alteredRules(fmt.Errorf("the manifest is at version %d, and was at %d", head.Version, seen))
+	}
+	if err := s.besideLog(ctx, tenant.ID, head); err != nil {
+		return nil, err
 	}
 	return s.openRules(ctx, tenant, heads)
+}
+
+// besideLog refuses a manifest that is not of the newest revision that wrote one:
+// whoever takes rules back must take back all that came after.
+func (s *Service) besideLog(ctx context.Context, tenant config.TenantID, head store.Rule) error {
+	entries, _, err := s.store.Log(ctx, tenant, []store.EntryKind{store.EntryRule}, store.Page{Limit: 1})
+	if err != nil {
+		return err
+	}
+	var newest config.Revision
+	if len(entries) > 0 {
+		newest = entries[0].Revision
+	}
+	if head.Revision < newest {
+		return alteredRules(fmt.Errorf("the manifest is of revision %d, and rules were written at %d", head.Revision, newest))
+	}
+	return nil
 }
 
 // rulesNow are the rules as they stand in the store, for a write.

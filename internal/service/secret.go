@@ -6,7 +6,6 @@ import (
 	"github.com/llm-devops/llm-config-manager/internal/canon"
 	"github.com/llm-devops/llm-config-manager/internal/config"
 	"github.com/llm-devops/llm-config-manager/internal/secret"
-	"github.com/llm-devops/llm-config-manager/internal/store"
 )
 
 // SecretRequest writes a new version of a secret, or only what is said about it
@@ -101,14 +100,14 @@ type SecretListRequest struct {
 	Labels      map[string]string // all of them; an empty value asks for the label alone
 	Own         bool              // only what the environment itself says
 	Deleted     bool              // deleted ones too
-	Page        store.Page
+	Page        Page
 }
 
 // SecretPage is a page of secrets.
 type SecretPage struct {
 	Secrets  []SecretInfo
 	Revision config.Revision
-	Next     store.Cursor
+	Next     Cursor
 }
 
 // SecretPoint names a version of a secret; Version 0 is the one in use.

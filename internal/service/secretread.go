@@ -188,7 +188,8 @@ func (s *Service) Secrets(ctx context.Context, who Caller, tenant string, r Secr
 	if err != nil {
 		return SecretPage{}, err
 	}
-	page, err := checkPage(r.Page)
+	pages := s.pagesOf(who, state.tenant.ID, "secrets")
+	page, err := pages.open(ctx, r.Page)
 	if err != nil {
 		return SecretPage{}, err
 	}
@@ -208,11 +209,14 @@ func (s *Service) Secrets(ctx context.Context, who Caller, tenant string, r Secr
 		if err != nil {
 			return SecretPage{}, err
 		}
-		result.Secrets, result.Next = append(result.Secrets, listed...), next
+		result.Secrets = append(result.Secrets, listed...)
 		// A page of what labels and rights let through may be short, and is
 		// filled up only as long as nothing was found, and not for ever.
 		looked += len(rows)
 		if next == "" || len(result.Secrets) > 0 || looked >= maxLooked || ctx.Err() != nil {
+			if result.Next, err = pages.seal(ctx, next); err != nil {
+				return SecretPage{}, err
+			}
 			return result, ctx.Err()
 		}
 		scan.Page.Cursor = next

@@ -97,11 +97,11 @@ func (s *Service) RevokeServerToken(ctx context.Context, who Caller, id string) 
 }
 
 // ServerTokens answers a page of the server's tokens.
-func (s *Service) ServerTokens(ctx context.Context, who Caller, page store.Page) ([]TokenInfo, store.Cursor, error) {
+func (s *Service) ServerTokens(ctx context.Context, who Caller, page Page) ([]TokenInfo, Cursor, error) {
 	if err := s.guardServer(ctx, who, access.ServerTokenRead, access.Resource{}); err != nil {
 		return nil, "", err
 	}
-	return s.tokenPage(ctx, config.TenantID{}, page)
+	return s.tokenPage(ctx, who, config.TenantID{}, page)
 }
 
 // commitServer commits a mutation of the server itself, which depends on nothing.

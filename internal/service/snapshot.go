@@ -49,6 +49,8 @@ type snapshot struct {
 	tree   *config.Tree
 
 	paths map[config.Path]map[config.EnvironmentID]layer // every path that was read, also those without layers
+
+	mayLead func(environment string, path config.Path) bool // what a plan may newly refer to; nil for anything
 }
 
 func (s *Service) snapshot(ctx context.Context, state *tenantState, at config.Revision) (*snapshot, error) {

@@ -131,13 +131,20 @@ func (s *Service) Tag(ctx context.Context, who Caller, tenant, name string) (sto
 }
 
 // Tags answers a page of tags by name.
-func (s *Service) Tags(ctx context.Context, who Caller, tenant string, page store.Page) ([]store.Tag, store.Cursor, error) {
+func (s *Service) Tags(ctx context.Context, who Caller, tenant string, page Page) ([]store.Tag, Cursor, error) {
 	state, err := s.guard(ctx, who, access.TagRead, tenant, access.Resource{})
 	if err != nil {
 		return nil, "", err
 	}
-	if page, err = checkPage(page); err != nil {
+	pages := s.pagesOf(who, state.tenant.ID, "tags")
+	asked, err := pages.open(ctx, page)
+	if err != nil {
 		return nil, "", err
 	}
-	return s.store.Tags(ctx, state.tenant.ID, page)
+	tags, next, err := s.store.Tags(ctx, state.tenant.ID, asked)
+	if err != nil {
+		return nil, "", err
+	}
+	cursor, err := pages.seal(ctx, next)
+	return tags, cursor, err
 }

@@ -38,7 +38,7 @@ func TestTagsNameRevisionsAndMove(t *testing.T) {
 
 	tags, next, err := a.s.Tags(t.Context(), a.who, a.tenant, page(1))
 	must(t, err)
-	rest, end, err := a.s.Tags(t.Context(), a.who, a.tenant, store.Page{Limit: 10, Cursor: next})
+	rest, end, err := a.s.Tags(t.Context(), a.who, a.tenant, service.Page{Limit: 10, Cursor: next})
 	must(t, err)
 	if len(tags) != 1 || tags[0].Name != "newest" || len(rest) != 1 || rest[0].Name != "release" || end != "" {
 		t.Errorf("the pages are %v and %v", tags, rest)
@@ -73,6 +73,6 @@ func TestTagsThatAreRefused(t *testing.T) {
 	mustBe(t, config.KindTooLarge, err)
 	_, _, err = a.s.Tags(t.Context(), a.who, a.tenant, page(service.MaxPage+1))
 	mustBe(t, config.KindBadRequest, err)
-	_, _, err = a.s.Tags(t.Context(), a.who, a.tenant, store.Page{Cursor: "nonsense"})
+	_, _, err = a.s.Tags(t.Context(), a.who, a.tenant, service.Page{Cursor: "nonsense"})
 	mustBe(t, config.KindInvalidCursor, err)
 }

@@ -174,13 +174,19 @@ func (s *Service) Tenant(ctx context.Context, who Caller, name string) (config.T
 }
 
 // Tenants answers a page of the tenants of the server.
-func (s *Service) Tenants(ctx context.Context, who Caller, page store.Page) ([]config.Tenant, store.Cursor, error) {
+func (s *Service) Tenants(ctx context.Context, who Caller, page Page) ([]config.Tenant, Cursor, error) {
 	if err := s.guardServer(ctx, who, access.TenantManage, access.Resource{}); err != nil {
 		return nil, "", err
 	}
-	page, err := checkPage(page)
+	pages := s.pagesOf(who, config.TenantID{}, "tenants")
+	asked, err := pages.open(ctx, page)
 	if err != nil {
 		return nil, "", err
 	}
-	return s.store.ListTenants(ctx, page)
+	tenants, next, err := s.store.ListTenants(ctx, asked)
+	if err != nil {
+		return nil, "", err
+	}
+	cursor, err := pages.seal(ctx, next)
+	return tenants, cursor, err
 }

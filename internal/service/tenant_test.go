@@ -59,7 +59,7 @@ func TestTenants(t *testing.T) {
 	}
 	first, next, err := w.s.Tenants(t.Context(), w.root, page(2))
 	must(t, err)
-	rest, end, err := w.s.Tenants(t.Context(), w.root, store.Page{Limit: 2, Cursor: next})
+	rest, end, err := w.s.Tenants(t.Context(), w.root, service.Page{Limit: 2, Cursor: next})
 	must(t, err)
 	if len(first) != 2 || first[0].Name != "a" || first[1].Name != "b" || len(rest) != 1 || rest[0].Name != "c" || end != "" {
 		t.Errorf("the pages are %v and %v", first, rest)

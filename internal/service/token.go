@@ -102,7 +102,9 @@ func (s *Service) issue(ctx context.Context, who Caller, tenant config.TenantID,
 		return IssuedToken{}, unavailable(err, "no random numbers can be had")
 	}
 	now := s.clock().UTC().Truncate(time.Microsecond)
-	r.Grants.Ancestors = ancestorsOf(who, r.Grants.Ancestors)
+	if r.Grants.Ancestors, err = ancestorsOf(who, r.Grants.Ancestors); err != nil {
+		return IssuedToken{}, err
+	}
 	row := store.Token{
 		ID: issued.ID, Tenant: tenant, Name: r.Name, Hash: issued.Hash,
 		TenantAdmin: r.TenantAdmin, ServerAdmin: r.ServerAdmin, Grants: r.Grants.Encode(), Author: who.Principal.Author(),
@@ -114,23 +116,23 @@ func (s *Service) issue(ctx context.Context, who Caller, tenant config.TenantID,
 	return IssuedToken{TokenInfo: tokenInfo(row), issued: issued, row: row}, nil
 }
 
-// maxAncestors bounds how far back it is kept who issued a token.
+// maxAncestors bounds the actors that a token began with: two at most but where
+// many rotate each other's.
 const maxAncestors = 64
 
-// ancestorsOf are the actors behind a token that a caller issues: those of the
-// one that it succeeds, if any, and the caller's.
-func ancestorsOf(who Caller, before []string) []string {
-	candidates := slices.Clone(before)
+// ancestorsOf are the actors that a token which a caller issues began with: that of
+// the one that it succeeds, if any, and the caller's.
+func ancestorsOf(who Caller, before []string) ([]string, error) {
+	all := slices.Clone(before)
 	if who.Principal.Method != access.MethodSystem {
-		candidates = append(append(candidates, who.Principal.Actor()), who.Principal.Ancestors...)
+		all = append(all, who.Principal.Roots()...)
 	}
-	var all []string
-	for _, actor := range candidates {
-		if len(all) < maxAncestors && !slices.Contains(all, actor) {
-			all = append(all, actor)
-		}
+	slices.Sort(all)
+	if all = slices.Compact(all); len(all) > maxAncestors {
+		return nil, config.Errorf(config.KindTooLarge, "too many had a hand in this token").Hint("create another one").
+			Over(maxAncestors, int64(len(all)))
 	}
-	return all
+	return all, nil
 }
 
 // CreateToken issues a token of a tenant: an administrator's when no role is
@@ -255,20 +257,21 @@ func (s *Service) tokenOf(ctx context.Context, tenant config.TenantID, id string
 }
 
 // Tokens answers a page of a tenant's tokens.
-func (s *Service) Tokens(ctx context.Context, who Caller, tenant string, page store.Page) ([]TokenInfo, store.Cursor, error) {
+func (s *Service) Tokens(ctx context.Context, who Caller, tenant string, page Page) ([]TokenInfo, Cursor, error) {
 	state, err := s.guard(ctx, who, access.TokenRead, tenant, access.Resource{})
 	if err != nil {
 		return nil, "", err
 	}
-	return s.tokenPage(ctx, state.tenant.ID, page)
+	return s.tokenPage(ctx, who, state.tenant.ID, page)
 }
 
-func (s *Service) tokenPage(ctx context.Context, tenant config.TenantID, page store.Page) ([]TokenInfo, store.Cursor, error) {
-	page, err := checkPage(page)
+func (s *Service) tokenPage(ctx context.Context, who Caller, tenant config.TenantID, page Page) ([]TokenInfo, Cursor, error) {
+	pages := s.pagesOf(who, tenant, "tokens")
+	asked, err := pages.open(ctx, page)
 	if err != nil {
 		return nil, "", err
 	}
-	rows, next, err := s.store.Tokens(ctx, tenant, page)
+	rows, next, err := s.store.Tokens(ctx, tenant, asked)
 	if err != nil {
 		return nil, "", err
 	}
@@ -276,5 +279,6 @@ func (s *Service) tokenPage(ctx context.Context, tenant config.TenantID, page st
 	for _, row := range rows {
 		infos = append(infos, tokenInfo(row))
 	}
-	return infos, next, nil
+	cursor, err := pages.seal(ctx, next)
+	return infos, cursor, err
 }

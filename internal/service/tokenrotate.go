@@ -116,7 +116,9 @@ func (s *Service) succeed(ctx context.Context, who Caller, tenant config.TenantI
 	if err != nil {
 		return old, IssuedToken{}, unavailable(err, "the token cannot be read")
 	}
-	grants.Ancestors = append([]string{access.Principal{Method: access.MethodToken, ID: id}.Actor()}, grants.Ancestors...)
+	if len(grants.Ancestors) == 0 {
+		grants.Ancestors = access.Principal{Method: access.MethodToken, ID: id}.Roots()
+	}
 	request := TokenRequest{Name: proven.Name, TTL: r.TTL, TenantAdmin: proven.TenantAdmin, ServerAdmin: proven.ServerAdmin, Grants: grants}
 	if err := request.check(); err != nil {
 		return old, IssuedToken{}, err

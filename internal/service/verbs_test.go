@@ -9,7 +9,6 @@ import (
 	"github.com/llm-devops/llm-config-manager/internal/audit"
 	"github.com/llm-devops/llm-config-manager/internal/config"
 	"github.com/llm-devops/llm-config-manager/internal/service"
-	"github.com/llm-devops/llm-config-manager/internal/store"
 )
 
 func (a *actor) put(environment, at, text string) service.Edit {
@@ -227,7 +226,7 @@ func same(t testing.TB, what string, want, got any) {
 
 func text(revision config.Revision) string { return strconv.FormatInt(int64(revision), 10) }
 
-func page(limit int) store.Page { return store.Page{Limit: limit} }
+func page(limit int) service.Page { return service.Page{Limit: limit} }
 
 func atoi(t testing.TB, text string) int {
 	t.Helper()

@@ -183,7 +183,7 @@ func (v *visible) comparePast(environment string) {
 	ctx := v.t.Context()
 	for _, at := range visiblePaths {
 		whole, own := v.gets(environment, at)
-		history, err := v.s.History(ctx, v.r.who, v.tenant, environment, path(at), true, store.Page{})
+		history, err := v.s.History(ctx, v.r.who, v.tenant, environment, path(at), true, service.Page{})
 		if denied := v.forbiddenOr(ignoreMissing(err)); denied == own {
 			v.t.Errorf("the history of %s in %s is answered by %v", at, environment, err)
 		}
@@ -209,7 +209,7 @@ func (v *visible) comparePast(environment string) {
 			v.t.Errorf("a diff of %s in %s is answered by %v", at, environment, err)
 		}
 	}
-	entries, _, err := v.s.Log(ctx, v.r.who, v.tenant, []store.EntryKind{store.EntryChange}, store.Page{Limit: 30})
+	entries, _, err := v.s.Log(ctx, v.r.who, v.tenant, []store.EntryKind{store.EntryChange}, service.Page{Limit: 30})
 	if v.forbiddenOr(err) {
 		return
 	}

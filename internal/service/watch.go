@@ -225,7 +225,7 @@ func (w *Watcher) seen(ctx context.Context, event *watch.Event, change watch.Cha
 	if !w.s.may(ctx, w.who, access.ConfigRead, w.state, access.Resource{Environment: w.in.Environment, Path: change.Path}) {
 		return change, forbidden(access.ConfigRead)
 	}
-	if !change.Exists || !w.in.Data && w.whole() {
+	if !change.Exists || !w.in.Data && w.s.readsAll(w.who, w.state) {
 		return change, nil
 	}
 	if !change.Effective.Document.Exists() {
@@ -246,12 +246,6 @@ func (w *Watcher) seen(ctx context.Context, event *watch.Event, change watch.Cha
 		return change, unfollowed(pointer)
 	}
 	return change, nil
-}
-
-// whole says whether who may read anything here may read everything, so that no
-// reference need be looked at.
-func (w *Watcher) whole() bool {
-	return len(w.state.rules.Load().source.Files) == 0 && w.who.Principal.Scope == nil
 }
 
 // EnvironmentName is the name of an environment of the watched tenant.
