@@ -35,7 +35,7 @@ func (s *Service) labelsOf(ctx context.Context, state *tenantState, r access.Res
 	if err == nil {
 		return documentLabels(read.Document.Document), nil
 	}
-	if config.KindOf(err) == config.KindNotFound || unknowable(err) {
+	if config.KindOf(err) == config.KindNotFound {
 		return nil, nil
 	}
 	return nil, err
