@@ -66,7 +66,9 @@ func (p *OnePage) Resolve(huma.Context) []error {
 	return []error{e}
 }
 
-func (p OnePage) page() store.Page { return store.Page{Limit: p.Limit, Cursor: store.Cursor(p.Cursor)} }
+func (p OnePage) page() service.Page {
+	return service.Page{Limit: p.Limit, Cursor: service.Cursor(p.Cursor)}
+}
 
 func (w Why) message() (string, error) { return headerMessage(w.Message) }
 

@@ -145,7 +145,7 @@ func (s *Server) policyHistory(ctx context.Context, in *policyHistoryIn) (*body[
 	return ruleVersions(s.service.RuleHistory(ctx, callerOf(ctx), in.Tenant, store.RulePolicy, in.Policy, in.page()))
 }
 
-func ruleVersions(rows []store.Rule, next store.Cursor, err error) (*body[api.PolicyHistory], error) {
+func ruleVersions(rows []store.Rule, next service.Cursor, err error) (*body[api.PolicyHistory], error) {
 	if err != nil {
 		return nil, err
 	}

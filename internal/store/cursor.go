@@ -21,7 +21,8 @@ type Query struct {
 	Parts  []string // the method and its arguments, but for the page
 }
 
-// EncodeCursor writes the position a page ended at.
+// EncodeCursor writes the position a page ended at. Whoever gets it can read the
+// position, and write others: it is not to leave the server as it is.
 func EncodeCursor(query Query, position string) Cursor {
 	return Cursor(base64.RawURLEncoding.EncodeToString(append(query.hash(), position...)))
 }
@@ -33,12 +34,12 @@ func DecodeCursor(query Query, cursor Cursor) (string, error) {
 		return "", nil
 	}
 	if len(cursor) > maxCursorBytes {
-		return "", cursorError()
+		return "", InvalidCursor()
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(string(cursor))
 	if err != nil || strings.ContainsAny(string(cursor), "\r\n") || // which the decoder passes over
 		len(raw) <= cursorHashBytes || string(raw[:cursorHashBytes]) != string(query.hash()) {
-		return "", cursorError()
+		return "", InvalidCursor()
 	}
 	return string(raw[cursorHashBytes:]), nil
 }
@@ -53,7 +54,8 @@ func (q Query) hash() []byte {
 	return h.Sum(nil)[:cursorHashBytes]
 }
 
-func cursorError() error {
+// InvalidCursor refuses a cursor that was not given out for the list.
+func InvalidCursor() error {
 	return config.Errorf(config.KindInvalidCursor, "the cursor is not one of this list").
 		At("cursor").Hint("leave the cursor out to start from the first page, and keep the other parameters as they were")
 }
