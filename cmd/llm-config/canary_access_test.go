@@ -29,6 +29,16 @@ func (c *canaryRun) stranger(token, method, target string, body []byte, headers 
 	return c.callBy(transport, token, method, target, body, headers...)
 }
 
+// lookKept fails the test when a text holds what stands in policies and roles.
+func (c *canaryRun) lookKept(where string, text []byte) bool {
+	c.t.Helper()
+	found := c.rules.in(text)
+	if found != "" {
+		c.t.Errorf("%s: what stands in policies (%s) in %.2000q", where, found, text)
+	}
+	return found == ""
+}
+
 // governs gives a tenant policies and a role of its own, in two versions each,
 // whose texts hold the marker, and access that another server administrator
 // asks for.

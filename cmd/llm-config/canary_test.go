@@ -121,16 +121,6 @@ func (c *canaryRun) look(where string, text []byte) bool {
 	return found == ""
 }
 
-// lookKept fails the test when a text holds what stands in policies and roles.
-func (c *canaryRun) lookKept(where string, text []byte) bool {
-	c.t.Helper()
-	found := c.rules.in(text)
-	if found != "" {
-		c.t.Errorf("%s: what stands in policies (%s) in %.2000q", where, found, text)
-	}
-	return found == ""
-}
-
 type canaryAnswer struct {
 	status int
 	header http.Header
