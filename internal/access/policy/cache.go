@@ -15,6 +15,14 @@ const (
 	// CachedDecisions is how many decisions a server usually keeps, at some 500
 	// bytes each.
 	CachedDecisions = 100_000
+	// cachedBytes is what each of so many may take, with the texts in its key. Who
+	// asks about longer names has fewer kept, and takes no more memory.
+	cachedBytes = 512
+	// cachedBase is what one takes without them.
+	cachedBase = 384
+	// maxCachedText is how long a text may be in what is kept. Paths and names are
+	// all shorter; what is longer names nothing.
+	maxCachedText = 1 << 10
 	// decisionFresh is how long one is kept. Nothing in a key changes its meaning,
 	// so that this only clears away what nobody asks for any more.
 	decisionFresh = 10 * time.Minute
@@ -57,10 +65,11 @@ const (
 	readsPassing = readsTime | readsLabels
 )
 
-// NewCache makes a cache of so many decisions.
+// NewCache makes a cache of so many decisions, of the usual size.
 func NewCache(entries int) *Cache {
 	return &Cache{decisions: otter.Must(&otter.Options[key, answer]{
-		MaximumSize:      entries,
+		MaximumWeight:    uint64(entries) * cachedBytes,
+		Weigher:          func(k key, _ answer) uint32 { return cachedBase + uint32(k.texts()) },
 		ExpiryCalculator: otter.ExpiryWriting[key, answer](decisionFresh),
 	})}
 }
@@ -109,6 +118,9 @@ func (c *Cache) keep(s *Set, r *access.Request, d access.Decision, needs reads) 
 		return
 	}
 	k := keyOf(s, r)
+	if max(len(k.action), len(k.environment), len(k.path), len(k.prefix)) > maxCachedText {
+		return
+	}
 	// The texts of a request may be parts of a larger one, which would stay in memory.
 	k.action = access.Action(strings.Clone(string(k.action)))
 	k.environment, k.path, k.prefix = strings.Clone(k.environment), strings.Clone(k.path), strings.Clone(k.prefix)
@@ -124,6 +136,11 @@ func keyOf(s *Set, r *access.Request) key {
 		tenant: r.Resource.Tenant, generation: s.generation, principal: r.Principal.Key, action: r.Action,
 		environment: r.Resource.Environment, path: r.Resource.Path.String(), prefix: r.Resource.Prefix.String(), secret: r.Resource.Secret,
 	}
+}
+
+// texts is how many bytes the texts of a key have.
+func (k *key) texts() int {
+	return len(k.action) + len(k.environment) + len(k.path) + len(k.prefix)
 }
 
 func (k *key) extend(further reads, r *access.Request) {
