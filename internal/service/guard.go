@@ -90,8 +90,15 @@ func (s *Service) question(ctx context.Context, who Caller, action access.Action
 	return request
 }
 
-// ask is a question without the labels.
+// noEnvironment stands for all names that no environment can have.
+const noEnvironment = "?"
+
+// ask is a question without the labels. Names that nothing can have are all asked
+// about as one, or whoever makes them up would fill memory with answers.
 func (s *Service) ask(who Caller, action access.Action, state *tenantState, r access.Resource, rules *rules) access.Request {
+	if r.Environment != "" && config.CheckName(r.Environment) != nil {
+		r.Environment = noEnvironment
+	}
 	r.Tenant, r.TenantName = state.tenant.ID, state.tenant.Name
 	request := access.Request{Principal: who.Principal, Action: action, Resource: r, Time: s.clock(), Source: who.Source}
 	if who.Principal.ServerAdmin && len(rules.grants) > 0 {
@@ -154,17 +161,45 @@ func (s *Service) guardServer(ctx context.Context, who Caller, action access.Act
 	return forbidden(action)
 }
 
+// maxDenials is how many denials of a principal are recorded within a minute.
+// Whoever collects more is told to wait, and only the first of those is recorded.
+const maxDenials = 600
+
+// Bounds of what is recorded of what callers choose themselves.
+const (
+	maxRecordedName   = 128
+	maxRecordedReason = 1024
+)
+
 func (s *Service) recordDenial(ctx context.Context, who Caller, action access.Action, chain config.TenantID, r access.Resource, d access.Decision) error {
 	record := s.record(who, "authorization.denied", action, resourceName(r))
 	record.Outcome = audit.Denied
-	record.Reason = strings.Join(d.Reasons, "; ")
+	record.Reason = beginning(strings.Join(d.Reasons, "; "), maxRecordedReason)
 	if chain != (config.TenantID{}) {
 		record.Tenant = chain.String()
 	}
-	if err := s.store.AppendAudit(ctx, chain, record); err != nil {
-		return unavailable(err, "the denial could not be put on record")
+	count, wait := s.denials.Add(who.Principal.Actor())
+	if count == maxDenials+1 {
+		record.Reason = "more denials within a minute than are recorded; until it ends they are answered rate_limited"
+	}
+	if count <= maxDenials+1 {
+		if err := s.store.AppendAudit(ctx, chain, record); err != nil {
+			return unavailable(err, "the denial could not be put on record")
+		}
+	}
+	if count > maxDenials {
+		return config.Errorf(config.KindRateLimited, "your credentials were denied too often within this minute").
+			Hint("see what they allow before trying again").Over(maxDenials, count).After(wait)
 	}
 	return nil
+}
+
+// beginning is the text, or as much of it as fits into so many bytes.
+func beginning(text string, bytes int) string {
+	if len(text) <= bytes {
+		return text
+	}
+	return strings.ToValidUTF8(text[:bytes], "")
 }
 
 // record begins an audit record of a successful action.
@@ -180,7 +215,8 @@ func (s *Service) record(who Caller, event string, action access.Action, resourc
 	return record
 }
 
-// resourceName is how a resource is known in the records.
+// resourceName is how a resource is known in the records. A name that is longer
+// than any can be is cut.
 func resourceName(r access.Resource) string {
 	var b strings.Builder
 	if r.Tenant != (config.TenantID{}) {
@@ -189,7 +225,7 @@ func resourceName(r access.Resource) string {
 		b.WriteString("server")
 	}
 	if r.Environment != "" {
-		b.WriteString("/environments/" + r.Environment)
+		b.WriteString("/environments/" + beginning(r.Environment, maxRecordedName))
 	}
 	if r.Secret {
 		b.WriteString("/secrets")
@@ -198,7 +234,7 @@ func resourceName(r access.Resource) string {
 		b.WriteString("/" + r.Path.String())
 	}
 	if r.Name != "" {
-		b.WriteString("/" + r.Name)
+		b.WriteString("/" + beginning(r.Name, maxRecordedName))
 	}
 	return b.String()
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -16,8 +17,10 @@ import (
 
 // Bounds of the decisions that are kept to try other policies on.
 const (
-	maxWaitingSamples = 10_000 // of all tenants, until they are flushed
-	maxSamples        = 10_000 // of each tenant, the newest
+	maxWaitingSamples = 10_000   // of all tenants, until they are flushed
+	maxWaitingBytes   = 16 << 20 // of all of them
+	maxSampleBytes    = 8 << 10  // of one; what is larger is no sample of what is usual
+	maxSamples        = 10_000   // of each tenant, the newest
 )
 
 // sample is one question with what was decided of it.
@@ -38,6 +41,16 @@ type samplePlace struct {
 	Prefix      config.Prefix `json:"prefix"`
 	Secret      bool          `json:"secret,omitempty"`
 	Name        string        `json:"name,omitempty"`
+}
+
+// alone is the place with texts of its own. Those of a request may be parts of a
+// larger one, which would stay in memory.
+func (p samplePlace) alone() samplePlace {
+	p.Environment, p.Path, p.Name = strings.Clone(p.Environment), strings.Clone(p.Path), strings.Clone(p.Name)
+	if prefix, err := config.ParsePrefix(strings.Clone(p.Prefix.String())); err == nil {
+		p.Prefix = prefix
+	}
+	return p
 }
 
 // samplePrincipal is a principal without what changes from request to request.
@@ -79,10 +92,11 @@ type sampleKey struct {
 type samples struct {
 	mu      sync.Mutex
 	waiting map[sampleKey]sample
+	bytes   int // of those that wait
 }
 
 func (s *samples) add(r *access.Request, d access.Decision) {
-	if r.Resource.Tenant == (config.TenantID{}) || d.Foreign || d.Err != nil {
+	if r.Resource.Tenant == (config.TenantID{}) || r.Resource.Environment == noEnvironment || d.Foreign || d.Err != nil {
 		return
 	}
 	place := samplePlace{r.Resource.Environment, r.Resource.Path.String(), r.Resource.Prefix, r.Resource.Secret, r.Resource.Name}
@@ -93,22 +107,57 @@ func (s *samples) add(r *access.Request, d access.Decision) {
 	if d.Labelled && r.Labels != nil {
 		taken.Labels, _ = r.Labels() // they were just read; without them the sample is as good as one of what has none
 	}
+	size := taken.bytes()
+	if size > maxSampleBytes {
+		return
+	}
+	taken.Place = place.alone()
+	key.place = taken.Place
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.waiting == nil {
 		s.waiting = map[sampleKey]sample{}
 	}
-	if _, there := s.waiting[key]; there || len(s.waiting) < maxWaitingSamples {
-		s.waiting[key] = taken
+	before, there := s.waiting[key]
+	if there {
+		size -= before.bytes()
+	} else if len(s.waiting) >= maxWaitingSamples {
+		return
 	}
+	if s.bytes+size > maxWaitingBytes {
+		return
+	}
+	s.waiting[key] = taken
+	s.bytes += size
 }
 
 func (s *samples) drain() map[sampleKey]sample {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	waiting := s.waiting
-	s.waiting = nil
+	s.waiting, s.bytes = nil, 0
 	return waiting
+}
+
+// bytes is about how much memory a sample takes.
+func (one sample) bytes() int {
+	p := one.Principal
+	n := 1024 + len(one.Place.Environment) + len(one.Place.Path) + len(one.Place.Prefix.String()) + len(one.Place.Name) + len(p.ID) + len(p.Name)
+	for name, value := range one.Labels {
+		n += len(name) + len(value)
+	}
+	for name, values := range p.Claims {
+		n += len(name)
+		for _, value := range values {
+			n += len(value) + 16
+		}
+	}
+	if p.Certificate != nil {
+		for _, name := range p.Certificate.DNS {
+			n += len(name) + 16
+		}
+	}
+	return n
 }
 
 // flushSamples keeps the decisions that were sampled. Those that cannot be kept

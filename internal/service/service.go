@@ -93,6 +93,7 @@ type Service struct {
 	inFlight sync.Map // idempotencyKey → struct{}: requests that run with a key
 	reads    readCounts
 	failures *access.Failures
+	denials  *access.Denials
 	watchers atomic.Int64
 	waiters  atomic.Int64
 }
@@ -111,6 +112,9 @@ const (
 
 // failureSources is how many sources of failed authentications are told apart.
 const failureSources = 10_000
+
+// deniedPrincipals is how many principals who are denied something are told apart.
+const deniedPrincipals = 10_000
 
 // New makes a Service. It refuses to work without a store, which keeps the
 // audit chains, and a keyring.
@@ -133,6 +137,7 @@ func New(o Options) *Service {
 		tokens:    access.NewAuthenticator(provenTokens{o.Store, o.Keyring}, o.Clock),
 		decisions: policy.NewCache(decisionCacheEntries), identities: o.Identities,
 		failures: access.NewFailures(o.Clock, failureSources),
+		denials:  access.NewDenials(o.Clock, deniedPrincipals),
 		documents: cache.New(cache.Options[cache.Key, *Document]{
 			Weight: documentCacheBytes, Age: cacheAge,
 			Weigh: func(k cache.Key, d *Document) uint32 { return uint32(len(k.Path.String()) + d.weight()) },
