@@ -169,7 +169,7 @@ func (s *Service) change(ctx context.Context, who Caller, state *tenantState, w 
 	if w.dryRun {
 		return s.dryRun(ctx, who, state, w, want)
 	}
-	return once(ctx, s, who, state.tenant.ID, func() (ChangeResult, error) {
+	result, err := once(ctx, s, who, state.tenant.ID, func() (ChangeResult, error) {
 		var result ChangeResult
 		outcome, err := s.commit(ctx, state, w.queue, func(ctx context.Context, n *snapshot) (*proposal, error) {
 			p, err := s.wished(ctx, who, state, n, w, want, &result)
@@ -186,6 +186,22 @@ func (s *Service) change(ctx context.Context, who Caller, state *tenantState, w 
 		result.Outcome = outcome
 		return result, err
 	})
+	if err == nil && result.Replayed {
+		s.forgetEdits(ctx, who, state, &result)
+	}
+	return result, err
+}
+
+// forgetEdits leaves out of an answer that is given again what the caller may
+// neither read nor write any more.
+func (s *Service) forgetEdits(ctx context.Context, who Caller, state *tenantState, result *ChangeResult) {
+	kept := slices.DeleteFunc(slices.Clone(result.Edits), func(e EditResult) bool {
+		r := access.Resource{Environment: e.Environment, Path: e.Path}
+		return !s.may(ctx, who, access.ConfigRead, state, r) && !s.may(ctx, who, access.ConfigWrite, state, r)
+	})
+	if len(kept) < len(result.Edits) {
+		result.Edits, result.Notes = kept, nil
+	}
 }
 
 // answered is a result as it will be once it is committed. The values that a

@@ -165,6 +165,9 @@ func (s *Service) plannedRole(ctx context.Context, who Caller, state *tenantStat
 		return result, nil, err
 	}
 	if in.Delete {
+		if err := s.unheld(ctx, state, name); err != nil {
+			return result, nil, err
+		}
 		err = policy.MayRemove(now.source, s.principalIn(who, state), name)
 	} else {
 		err = policy.MayDefine(now.source, s.principalIn(who, state), role)
@@ -175,6 +178,32 @@ func (s *Service) plannedRole(ctx context.Context, who Caller, state *tenantStat
 	result.Report = policy.Check(next, "")
 	result.Report.Findings = append(result.Report.Findings, s.lockedOut(ctx, who, state, next, "")...)
 	return result, now, refusedPolicy(result.Report)
+}
+
+// unheld refuses while tokens that stand have a role: if another of its name came,
+// they would have that.
+func (s *Service) unheld(ctx context.Context, state *tenantState, role string) error {
+	held, now := 0, s.clock()
+	for page := (store.Page{Limit: MaxPage}); ; {
+		tokens, next, err := s.store.Tokens(ctx, state.tenant.ID, page)
+		if err != nil {
+			return err
+		}
+		for _, t := range tokens {
+			if t.Revoked.IsZero() && now.Before(t.Expires) && slices.Contains(tokenInfo(t).Grants.Roles, role) {
+				held++
+			}
+		}
+		if next == "" {
+			break
+		}
+		page.Cursor = next
+	}
+	if held == 0 {
+		return nil
+	}
+	return config.Errorf(config.KindInUse, "%d tokens have the role %s", held, role).
+		Hint("revoke them, or let them expire; `llm-config token ls` lists them")
 }
 
 func roleNamed(src policy.Source, name string) policy.Role {

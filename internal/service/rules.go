@@ -61,6 +61,10 @@ func rulePlace(tenant config.TenantID, kind store.RuleKind, name string, version
 // the manifest, or of one before the last that was seen, govern nothing: whoever
 // asks is told that nothing can be decided.
 func (s *Service) loadRules(ctx context.Context, tenant config.Tenant, seen config.Version) (*rules, error) {
+	newest, err := s.newestRules(ctx, tenant.ID) // before the rules: whoever writes meanwhile makes both newer
+	if err != nil {
+		return nil, err
+	}
 	rows, err := s.store.Rules(ctx, tenant.ID)
 	if err != nil {
 		return nil, err
@@ -70,30 +74,22 @@ func (s *Service) loadRules(ctx context.Context, tenant config.Tenant, seen conf
 		heads[ruleKey{row.Kind, row.Name}] = row
 	}
 	head := heads[ruleKey{store.RuleManifest, manifestName}]
-	if head.Version < seen {
+	switch {
+	case head.Version < seen:
 		return nil, alteredRules(fmt.Errorf("the manifest is at version %d, and was at %d", head.Version, seen))
-	}
-	if err := s.besideLog(ctx, tenant.ID, head); err != nil {
-		return nil, err
+	case head.Revision < newest: // whoever takes rules back must take back all that came after
+		return nil, alteredRules(fmt.Errorf("the manifest is of revision %d, and rules were written at %d", head.Revision, newest))
 	}
 	return s.openRules(ctx, tenant, heads)
 }
 
-// besideLog refuses a manifest that is not of the newest revision that wrote one:
-// whoever takes rules back must take back all that came after.
-func (s *Service) besideLog(ctx context.Context, tenant config.TenantID, head store.Rule) error {
+// newestRules is the last revision that wrote rules, 0 while none did.
+func (s *Service) newestRules(ctx context.Context, tenant config.TenantID) (config.Revision, error) {
 	entries, _, err := s.store.Log(ctx, tenant, []store.EntryKind{store.EntryRule}, store.Page{Limit: 1})
-	if err != nil {
-		return err
+	if err != nil || len(entries) == 0 {
+		return 0, err
 	}
-	var newest config.Revision
-	if len(entries) > 0 {
-		newest = entries[0].Revision
-	}
-	if head.Revision < newest {
-		return alteredRules(fmt.Errorf("the manifest is of revision %d, and rules were written at %d", head.Revision, newest))
-	}
-	return nil
+	return entries[0].Revision, nil
 }
 
 // rulesNow are the rules as they stand in the store, for a write.

@@ -20,8 +20,10 @@ import (
 // their token is narrowed to nothing less. Several permits that hold a scope only
 // together do not count, so that a refusal can be understood: the author needs one
 // policy that says it. Of the file that changes, the permits of now count and the
-// forbids do not: whoever may write the file could lift them first. A policy whose
-// condition may fail is taken for a forbid as well, because failing denies.
+// forbids do not, so that an admin can take back what hits all admins; but a forbid
+// for the one principal, or for another role of theirs, can only others lift. A
+// policy whose condition may fail is taken for a forbid as well, because failing
+// denies.
 //
 // The author's roles must be those of this tenant; an author without a Tenant is
 // a server admin who is not of it. What does not parse is refused by Check.
@@ -34,7 +36,7 @@ func Delegate(now, next Source, file string, author access.Principal) (found []F
 	if err != nil {
 		return []Finding{refusal(file, FindingDelegation, err)}
 	}
-	h := &holder{sheet: before, author: author, ignore: func(r *rule) bool { return r.File == file }}
+	h := &holder{sheet: before, author: author, ignore: func(r *rule) bool { return r.File == file && !r.personal() }}
 	for _, r := range after.of(file) {
 		if !before.has(r) {
 			found = append(found, h.answerFor(r, "gives")...)
@@ -46,6 +48,16 @@ func Delegate(now, next Source, file string, author access.Principal) (found []F
 		}
 	}
 	return found
+}
+
+// personal says that the head is bound to one principal, or to a role that is not
+// every admin's.
+func (r *rule) personal() bool {
+	switch r.who.role {
+	case "", access.RoleViewer, access.RoleOperator, access.RoleAdmin:
+		return r.who.uid.Type != ""
+	}
+	return true
 }
 
 // of are the rules of one file.
