@@ -45,8 +45,17 @@ type held struct {
 	visit  limit.Visit
 	key    limit.Key    // who is charged
 	limits limit.Limits // theirs
-	owes   bool         // unless it turns out to be unchanged
+	owes   debt
 }
+
+// debt is what a request is charged for when it is known how it ended.
+type debt uint8
+
+const (
+	nothing         debt = iota
+	unlessUnchanged      // of a read that had a condition
+	ifRefused            // of what watchers do
+)
 
 func (h *held) leave() {
 	if h.pool != nil {
@@ -108,23 +117,23 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, p access.Principa
 	place, bucket := limit.Connection, limit.Requests
 	switch reads := r.Method == http.MethodGet || r.Method == http.MethodHead; {
 	case isWatch(r):
-		place, bucket = limit.Watch, limit.Watching
+		place, bucket, h.owes = limit.Watch, limit.Watching, ifRefused
 	case r.Method == http.MethodPost && isOfEnvironment(r.URL.Path, "/acks"):
-		bucket = limit.Watching
+		bucket, h.owes = limit.Watching, ifRefused
 	case reads && len(r.Header["If-None-Match"]) > 0:
-		bucket, h.owes = limit.Conditional, true
+		bucket, h.owes = limit.Conditional, unlessUnchanged
 	}
 	v := s.limiter.Take(h.key, h.limits, bucket, now)
 	tell(w.Header(), v)
 	if !v.Allowed {
-		h.owes = false
+		h.owes = nothing
 		return config.Errorf(config.KindRateLimited, "the tenant made as many requests as it may make in a minute").
 			Hint("wait as long as Retry-After says; watch instead of asking again and again, or ask for a higher limit").
 			Over(int64(v.Limit), 0).After(spread(v.RetryAfter))
 	}
 	visit, taken, ok := s.limiter.Enter(h.key, h.limits, place, now)
 	if !ok {
-		h.owes = false
+		h.owes = nothing
 		return noPlace(place, h.limits, taken)
 	}
 	h.visit = visit
@@ -170,10 +179,15 @@ func spread(d time.Duration) time.Duration {
 	return d + rand.N(d/5+1) //nolint:gosec // spreading load needs no secret
 }
 
-// settle charges a read that had a condition and was not unchanged.
+// settle charges a read that had a condition and was not unchanged, and a watch or
+// an acknowledgement that was the caller's mistake: it may leave a record, which a
+// watch does not. What fails for the server's own reasons is not on the tenant.
 func (s *Server) settle(h *held, status int) {
-	if h.owes && status != http.StatusNotModified {
+	switch {
+	case h.owes == unlessUnchanged && status != http.StatusNotModified:
 		s.limiter.Owe(h.key, h.limits, s.clock())
+	case h.owes == ifRefused && status >= http.StatusBadRequest && status < http.StatusInternalServerError:
+		s.limiter.OweFailure(h.key, h.limits, s.clock())
 	}
 }
 

@@ -121,6 +121,28 @@ func TestUnchangedIsNotCharged(t *testing.T) {
 	read().refused(t, api.CodeRateLimited)
 }
 
+// A watch or an acknowledgement that is refused is charged like a request, so that
+// records of denials cost what they do elsewhere.
+func TestFailingToWatchIsCharged(t *testing.T) {
+	w, clock := limited(t, httpapi.Limits{RequestsPerMinute: 10, TenantWatchers: 1000})
+	n := w.newTenant(t)
+	elsewhere := n.path(api.RouteWatch, "no-such")
+	for range 5 {
+		n.call(t, "GET", elsewhere, nil).want(t, 404)
+		n.call(t, "POST", n.path(api.RouteAcks, "no-such"), api.Ack{Client: "c", Revision: 1}).want(t, 404)
+	}
+	n.call(t, "GET", api.RouteIdentity, nil).refused(t, api.CodeRateLimited)
+	for range 20 {
+		n.call(t, "GET", elsewhere, nil).refused(t, api.CodeRateLimited)
+		n.call(t, "POST", n.path(api.RouteAcks, "base"), api.Ack{Client: "c", Revision: 1}).refused(t, api.CodeRateLimited)
+	}
+	clock.advance(time.Minute)
+	for range 100 { // what is no failure costs nothing
+		n.call(t, "POST", n.path(api.RouteAcks, "base"), api.Ack{Client: "c", Revision: 1}).want(t, 200)
+	}
+	n.call(t, "GET", api.RouteIdentity, nil).want(t, 200).wantHeaders(t, "RateLimit-Remaining", "9")
+}
+
 // A tenant that has as many requests in flight as it may stops nobody else, and
 // its watches are counted apart.
 func TestConnectionsOfATenant(t *testing.T) {

@@ -389,6 +389,9 @@ func loggedMethod(method string) string {
 	return "other"
 }
 
+// maxLoggedName bounds what the log says of names, which callers choose.
+const maxLoggedName = 128
+
 // log writes the one line that each request has.
 func (s *Server) log(w *observedWriter, r *http.Request, state *requestState, began time.Time) {
 	level := slog.LevelInfo
@@ -409,7 +412,7 @@ func (s *Server) log(w *observedWriter, r *http.Request, state *requestState, be
 		slog.String("client", clientName(state.source)),
 	}
 	if tenant := r.PathValue("tenant"); tenant != "" {
-		attributes = append(attributes, slog.String("tenant", tenant))
+		attributes = append(attributes, slog.String("tenant", bounded(tenant, maxLoggedName)))
 	}
 	if state.code != "" {
 		attributes = append(attributes, slog.String("code", string(state.code)))
@@ -417,7 +420,20 @@ func (s *Server) log(w *observedWriter, r *http.Request, state *requestState, be
 	if state.err != nil && level == slog.LevelError {
 		attributes = append(attributes, slog.String("error", telemetry.Causes(state.err)))
 	}
+	if why := refusedFor(state.err); why != "" {
+		attributes = append(attributes, slog.String("why", why))
+	}
 	s.logger.LogAttrs(r.Context(), level, "request", attributes...)
+}
+
+// refusedFor is why credentials were refused, which only the log tells: whoever
+// sets an issuer up has to find out.
+func refusedFor(err error) string {
+	var e *config.Error
+	if !errors.As(err, &e) || e.Kind != config.KindUnauthenticated || e.Cause == nil {
+		return ""
+	}
+	return bounded(telemetry.Causes(e.Cause), 256)
 }
 
 // clientName is whence a request came, for the log.

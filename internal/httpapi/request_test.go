@@ -113,6 +113,15 @@ func TestForwardedFor(t *testing.T) {
 	}
 }
 
+// The log says of a name no more than names can have.
+func TestLongNamesInTheLog(t *testing.T) {
+	w := newWorld(t)
+	id := w.call(t, w.root, "GET", "/api/v1/tenants/"+strings.Repeat("t", 20_000)+"/tags", nil).want(t, 404).header.Get(api.HeaderRequestID)
+	if line := fmt.Sprint(w.log.of(t, id)[0]); len(line) > 2000 {
+		t.Errorf("the log has a line of %d bytes", len(line))
+	}
+}
+
 // A panic is an opaque 500 whose cause is in the log alone; what is not ready
 // says so.
 func TestPanics(t *testing.T) {

@@ -38,6 +38,8 @@ type Bucket uint8
 // The buckets.
 const (
 	Requests Bucket = iota
+	// Watching is for what watchers do. OweFailure charges what of it failed to
+	// Requests as well.
 	Watching
 	// Conditional is a read that may turn out to be unchanged: it is charged to
 	// Watching, and Owe charges it to Requests as well when it was not.
@@ -93,6 +95,12 @@ func (b *bucket) take(now time.Time) Verdict {
 	return b.verdict(allowed, now)
 }
 
+// charge takes one, also when there is none left.
+func (b *bucket) charge(capacity int, now time.Time) {
+	b.ready(capacity, now)
+	b.limiter.ReserveN(now, 1)
+}
+
 func (b *bucket) verdict(allowed bool, now time.Time) Verdict {
 	tokens := b.limiter.TokensAt(now)
 	v := Verdict{
@@ -117,6 +125,9 @@ func (b *bucket) timeFor(tokens float64) time.Duration {
 func (b *bucket) owes(now time.Time) bool {
 	return b.limiter.TokensAt(now) <= -float64(b.capacity)
 }
+
+// empty says whether there is not one left.
+func (b *bucket) empty(now time.Time) bool { return b.limiter.TokensAt(now) < 1-rounding }
 
 // full says whether nothing is lost when the bucket is forgotten.
 func (b *bucket) full(now time.Time) bool {

@@ -142,6 +142,29 @@ func TestDebt(t *testing.T) {
 	a.take(t, limit.Conditional, 1, 1)
 }
 
+// Watching that fails costs what requests cost, and may fail as often as there are
+// requests in a minute.
+func TestFailingToWatch(t *testing.T) {
+	a := newAccount(limit.Limits{Requests: 60, Watchers: 1000})
+	for left := 59; left >= 0; left-- {
+		a.take(t, limit.Watching, 1, 1)
+		a.OweFailure(a.key, a.limits, a.now)
+	}
+	a.take(t, limit.Requests, 1, 0)
+	same(t, "after too many failures", limit.Verdict{Limit: 60, Reset: time.Minute, RetryAfter: time.Second}, a.take(t, limit.Watching, 1, 0))
+	a.take(t, limit.Conditional, 1, 1)
+	a.after(time.Second)
+	a.take(t, limit.Watching, 100, 100) // none of which fails
+	a.OweFailure(a.key, a.limits, a.now)
+	a.take(t, limit.Watching, 1, 0)
+	a.after(2 * time.Minute)
+	a.take(t, limit.Requests, 100, 60)
+	a.take(t, limit.Watching, 100, 100)
+	a.limits.Requests = 0
+	a.OweFailure(a.key, a.limits, a.now)
+	a.take(t, limit.Watching, 100, 100)
+}
+
 // Limits may change at any time: what was used stays used.
 func TestLimitsChange(t *testing.T) {
 	a := newAccount(limit.Limits{Requests: 100})

@@ -45,6 +45,7 @@ type shard struct {
 // account is what is known of a tenant.
 type account struct {
 	requests, watching bucket
+	failing            bucket // how often watching may still fail, as often as Requests says
 	taken              [places]int
 }
 
@@ -61,10 +62,8 @@ func (l *Limiter) Take(key Key, limits Limits, b Bucket, now time.Time) Verdict 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a := s.account(key, l.most, now)
-	if b == Conditional {
-		if v, refused := a.indebted(limits, now); refused {
-			return v
-		}
+	if v, refused := a.refuses(limits, b, now); refused {
+		return v
 	}
 	capacity := limits.capacity(b)
 	if capacity == 0 {
@@ -78,22 +77,37 @@ func (l *Limiter) Take(key Key, limits Limits, b Bucket, now time.Time) Verdict 
 	return bucket.take(now)
 }
 
-// indebted refuses whoever owes more than a minute's requests. Without it a
-// condition that never holds would be a way around the limit.
-func (a *account) indebted(limits Limits, now time.Time) (Verdict, bool) {
+// refuses says whether a request is refused for what others before it came to:
+// whoever owes more than a minute's requests, because conditions never held, or
+// failed to watch as often in a minute. Without it these would be ways around the
+// limit. Only failures are in the way of watching: who read much may still watch.
+func (a *account) refuses(limits Limits, b Bucket, now time.Time) (Verdict, bool) {
 	capacity := limits.capacity(Requests)
-	if capacity == 0 {
+	if capacity == 0 || b == Requests {
 		return Verdict{}, false
 	}
-	a.requests.ready(capacity, now)
-	if !a.requests.owes(now) {
+	owing, over := &a.requests, (*bucket).owes
+	if b == Watching {
+		if owing, over = &a.failing, (*bucket).empty; owing.limiter == nil {
+			return Verdict{}, false
+		}
+	}
+	owing.ready(capacity, now)
+	if !over(owing, now) {
 		return Verdict{}, false
 	}
-	return a.requests.verdict(false, now), true
+	return owing.verdict(false, now), true
 }
 
 // Owe charges a request that was made already, also when there is none left.
-func (l *Limiter) Owe(key Key, limits Limits, now time.Time) {
+func (l *Limiter) Owe(key Key, limits Limits, now time.Time) { l.owe(key, limits, false, now) }
+
+// OweFailure is Owe for what was charged to Watching and failed.
+func (l *Limiter) OweFailure(key Key, limits Limits, now time.Time) {
+	l.owe(key, limits, true, now)
+}
+
+func (l *Limiter) owe(key Key, limits Limits, failed bool, now time.Time) {
 	capacity := limits.capacity(Requests)
 	if capacity == 0 {
 		return
@@ -101,9 +115,11 @@ func (l *Limiter) Owe(key Key, limits Limits, now time.Time) {
 	s := l.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	b := &s.account(key, l.most, now).requests
-	b.ready(capacity, now)
-	b.limiter.ReserveN(now, 1)
+	a := s.account(key, l.most, now)
+	a.requests.charge(capacity, now)
+	if failed {
+		a.failing.charge(capacity, now)
+	}
 }
 
 // Visit is a place that somebody has. The zero Visit is none.
@@ -188,5 +204,5 @@ func (s *shard) sweep(now time.Time) {
 }
 
 func (a *account) idle(now time.Time) bool {
-	return a.taken == [places]int{} && a.requests.full(now) && a.watching.full(now)
+	return a.taken == [places]int{} && a.requests.full(now) && a.watching.full(now) && a.failing.full(now)
 }
