@@ -127,7 +127,6 @@ func TestRefusedPolicies(t *testing.T) {
 		"no such attribute":   {`permit (principal, action == Action::"tag.read", resource) when { resource.colour == "red" };`, "1:"},
 		"a failing test case": {strings.Replace(taggers, "allow role:application", "deny role:application", 1), "8:1"},
 		"no test case":        {"//test perhaps\n" + taggers, "1:"},
-		"too long":            {"//" + strings.Repeat("x", 64<<10), "1:1"},
 	} {
 		p := n.call(t, "PUT", n.path(api.RoutePolicy, "tags"), api.PutPolicy{Text: test.text}).refused(t, api.CodeInvalidPolicy)
 		if len(p.Errors) == 0 || !strings.HasPrefix(p.Errors[0].Pointer, test.at) || p.Errors[0].Path != "tags" || p.Next == "" {
@@ -143,6 +142,10 @@ func TestRefusedPolicies(t *testing.T) {
 	n.call(t, "PUT", n.path(api.RoutePolicy, "tags"), api.PutPolicy{Text: strings.Replace(taggers, "allow role:application", "deny role:application", 1), DryRun: true}).want(t, 200).into(t, &result)
 	if result.Status != "planned" || result.Tests.Failed != 1 || result.Tests.Passed != 1 || len(result.Tests.Cases) != 1 || result.Tests.Cases[0].Line != 8 || result.Tests.Cases[0].Got != "allow" {
 		t.Errorf("%+v", result)
+	}
+	long := n.call(t, "PUT", n.path(api.RoutePolicy, "tags"), api.PutPolicy{Text: "//" + strings.Repeat("x", 64<<10)}).refused(t, api.CodeTooLarge)
+	if long.Limit != 64<<10 || long.Pointer != "/text" {
+		t.Errorf("a file that is too long: %+v", long)
 	}
 }
 

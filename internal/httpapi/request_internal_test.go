@@ -1,9 +1,12 @@
 package httpapi
 
 import (
+	"errors"
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/llm-devops/llm-config-manager/internal/config"
 )
 
 // What only looks like a watch is counted with the other requests.
@@ -21,6 +24,20 @@ func TestIsWatch(t *testing.T) {
 		method, path, _ := strings.Cut(target, " ")
 		if got := isWatch(httptest.NewRequest(method, path, nil)); got != want {
 			t.Errorf("%s: %v", target, got)
+		}
+	}
+}
+
+func TestTheLogTellsWhyCredentialsWereRefused(t *testing.T) {
+	refused := config.Errorf(config.KindUnauthenticated, "no")
+	refused.Cause = errors.New("the audience is another")
+	denied := config.Errorf(config.KindForbidden, "no")
+	denied.Cause = errors.New("a policy")
+	for err, want := range map[error]string{
+		refused: "the audience is another", denied: "", config.Errorf(config.KindUnauthenticated, "no"): "", errors.New("other"): "",
+	} {
+		if got := refusedFor(err); got != want {
+			t.Errorf("%v: %q, want %q", err, got, want)
 		}
 	}
 }
