@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"context"
 	"fmt"
 	"slices"
 )
@@ -35,9 +36,13 @@ type Finding struct {
 
 // analyse finds the policies of a tenant that cannot do what they seem to, as
 // far as the file has a part in it, "" being all of them. It looks at heads and at constant conditions
-// only, and is conservative: any other condition may be true or false.
-func (s *sheet) analyse(file string) (all []Finding) {
+// only, and is conservative: any other condition may be true or false. With its
+// context it ends early.
+func (s *sheet) analyse(ctx context.Context, file string) (all []Finding) {
 	for _, r := range s.rules {
+		if ctx.Err() != nil {
+			return all
+		}
 		if r.File == "" {
 			continue
 		}

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -33,21 +34,31 @@ func (r Report) Refused() bool {
 // the others then say of themselves: their test cases. With no file at all, as
 // for a change of roles, it is said of every policy what is at odds with it.
 func Check(src Source, file string) Report {
+	report, _ := CheckContext(context.Background(), src, file) // which never ends
+	return report
+}
+
+// CheckContext is Check for somebody who may not wait for its end. The error is
+// the context's; there is no report then.
+func CheckContext(ctx context.Context, src Source, file string) (Report, error) {
 	s, ownFindings := readSource(src, file)
 	report := Report{Findings: ownFindings}
 	if s == nil || report.Refused() {
-		return report
+		return report, ctx.Err()
 	}
-	report.Findings = append(report.Findings, s.analyse(file)...)
+	report.Findings = append(report.Findings, s.analyse(ctx, file)...)
 	slices.SortStableFunc(report.Findings, func(a, b Finding) int { return a.Ref.Line - b.Ref.Line })
 	set, err := Compile(src)
 	if err == nil {
-		report.Tests, err = set.runTests(src.Files)
+		report.Tests, err = set.runTests(ctx, src.Files)
+	}
+	if ctx.Err() != nil {
+		return Report{}, ctx.Err()
 	}
 	if err != nil {
 		report.Findings = append(report.Findings, refusal(file, FindingSyntax, err))
 	}
-	return report
+	return report, nil
 }
 
 // readSource makes the sheet of a source, and finds what refuses it. The sheet is

@@ -23,6 +23,7 @@ const (
 	MaxBytes     = 1 << 20 // of all files together
 	MaxPolicies  = 1000    // in all files together
 	MaxIDBytes   = 128     // of an @id
+	MaxOperators = 20_000  // in all files together, as they are counted in each policy
 
 	maxNesting   = 64   // of brackets
 	maxOperators = 1000 // in one policy; a tree of its conditions is no deeper
@@ -35,6 +36,8 @@ type parsed struct {
 	policy *cedar.Policy
 	ast    *ast.Policy
 	text   string // as its author wrote it, without what stands before and after
+
+	operators int // what it costs to walk its conditions
 }
 
 // key names the policy among all of a set. The name of a file holds no slash,
@@ -48,7 +51,7 @@ func parseFiles(files []File) ([]parsed, error) {
 		return nil, config.Errorf(config.KindTooLarge, "there are too many policy files").Over(MaxFiles, int64(len(files)))
 	}
 	var all []parsed
-	names, bytes := map[string]bool{}, 0
+	names, bytes, operators := map[string]bool{}, 0, 0
 	for _, f := range files {
 		if names[f.Name] {
 			return nil, config.Errorf(config.KindInvalidPolicy, "two policy files have the name %q", f.Name).At(f.Name)
@@ -63,6 +66,13 @@ func parseFiles(files []File) ([]parsed, error) {
 		}
 		if all = append(all, policies...); len(all) > MaxPolicies {
 			return nil, config.Errorf(config.KindTooLarge, "there are too many policies").Over(MaxPolicies, int64(len(all)))
+		}
+		for _, p := range policies {
+			operators += p.operators
+		}
+		if operators > MaxOperators {
+			return nil, config.Errorf(config.KindTooLarge, "the policies have too many operators together: every decision would pay for them").
+				Hint("shorten conditions, or say by heads whom and what a policy is about").Over(MaxOperators, int64(operators))
 		}
 	}
 	return all, nil
@@ -82,7 +92,7 @@ func parseFile(f File) ([]parsed, error) {
 		line, column := position(f.Text, i)
 		return nil, invalidAt(f.Name, line, column, "the policy does not parse: this is no character of a text in UTF-8")
 	}
-	ends, err := scan(f)
+	spans, err := scan(f)
 	if err != nil {
 		return nil, err
 	}
@@ -93,18 +103,19 @@ func parseFile(f File) ([]parsed, error) {
 	if len(list) > MaxPolicies {
 		return nil, config.Errorf(config.KindTooLarge, "there are too many policies in the file %q", f.Name).Over(MaxPolicies, int64(len(list)))
 	}
-	return identify(f, list, ends)
+	return identify(f, list, spans)
 }
 
 // identify gives each policy its name: the @id, or its number.
-func identify(f File, list cedar.PolicyList, ends []int) ([]parsed, error) {
+func identify(f File, list cedar.PolicyList, spans []span) ([]parsed, error) {
 	all := make([]parsed, len(list))
 	lines := map[string]int{} // id → where it was seen first
 	for i, policy := range list {
 		at := policy.Position()
 		p := parsed{
 			Ref:    Ref{File: f.Name, ID: "policy " + strconv.Itoa(i+1), Line: at.Line, Column: at.Column, Effect: "forbid"},
-			policy: policy, ast: (*ast.Policy)(policy.AST()), text: f.Text[at.Offset:ends[i]],
+			policy: policy, ast: (*ast.Policy)(policy.AST()), text: f.Text[at.Offset:spans[i].end],
+			operators: spans[i].operators,
 		}
 		if policy.Effect() == cedar.Permit {
 			p.Effect = "permit"
@@ -129,10 +140,13 @@ func fitsID(id string) bool {
 		strings.IndexFunc(id, func(r rune) bool { return !unicode.IsPrint(r) }) < 0
 }
 
+// span is where a policy ends, and what was counted in it.
+type span struct{ end, operators int }
+
 // scan answers where each policy ends, and refuses what would make the trees of
 // conditions so deep or so wide that walking them takes long. It knows of the
 // language only what strings, comments and brackets are.
-func scan(f File) (ends []int, err error) {
+func scan(f File) (spans []span, err error) {
 	nesting, operators, chain := 0, 0, 0
 	for i := 0; i < len(f.Text); i++ {
 		c := f.Text[i]
@@ -153,7 +167,7 @@ func scan(f File) (ends []int, err error) {
 		case '!', '-', '+', '*', '&', '|', '<', '>', '=':
 			operators, chain = operators+1, 0
 		case ';':
-			ends = append(ends, i+1)
+			spans = append(spans, span{i + 1, operators})
 			nesting, operators, chain = 0, 0, 0
 		case ',', ':':
 			chain = 0
@@ -167,7 +181,7 @@ func scan(f File) (ends []int, err error) {
 			return nil, invalidAt(f.Name, line, column, "a comment begins with // and ends with its line")
 		}
 	}
-	return ends, nil
+	return spans, nil
 }
 
 func excess(nesting, operators, chain int) string {

@@ -155,7 +155,7 @@ permit (principal, action == Action::"token.read", resource);
 	if err != nil {
 		t.Fatal(err)
 	}
-	results, err := set.runTests(src.Files)
+	results, err := set.runTests(t.Context(), src.Files)
 	if err != nil || len(results) != 25 {
 		t.Fatalf("got %d results, %v", len(results), err)
 	}
@@ -172,7 +172,7 @@ func TestTestCasesFail(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	results, err := set.runTests(files)
+	results, err := set.runTests(t.Context(), files)
 	if err != nil || len(results) != 2 {
 		t.Fatalf("got %v, %v", results, err)
 	}
@@ -183,7 +183,7 @@ func TestTestCasesFail(t *testing.T) {
 		t.Errorf("a role that is not there: got %+v", r)
 	}
 	many := []File{{Name: "team", Text: strings.Repeat("//test deny role:viewer tag.write tenant\n", MaxTests+1)}}
-	if _, err := set.runTests(many); config.KindOf(err) != config.KindTooLarge {
+	if _, err := set.runTests(t.Context(), many); config.KindOf(err) != config.KindTooLarge {
 		t.Errorf("got %v", err)
 	}
 }

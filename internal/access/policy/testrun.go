@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -23,8 +24,8 @@ type TestResult struct {
 }
 
 // runTests runs the test cases of all files. The error says where one is
-// malformed, or that there are too many.
-func (s *Set) runTests(files []File) (all []TestResult, err error) {
+// malformed, that there are too many, or that the context ended.
+func (s *Set) runTests(ctx context.Context, files []File) (all []TestResult, err error) {
 	for _, f := range files {
 		cases, err := testCases(f)
 		if err != nil {
@@ -34,6 +35,9 @@ func (s *Set) runTests(files []File) (all []TestResult, err error) {
 			return nil, config.Errorf(config.KindTooLarge, "there are too many test cases in the policy files").Over(MaxTests, int64(len(all)+len(cases)))
 		}
 		for _, c := range cases {
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
 			all = append(all, s.runTest(f.Name, c))
 		}
 	}
