@@ -31,6 +31,7 @@ type Client struct {
 
 // TokenSource gives the token for a request. It is asked for every attempt, so
 // a token that is replaced in a file or by an agent is taken up without a restart.
+// Where it gives none, none is sent.
 type TokenSource func(context.Context) (string, error)
 
 // Option adjusts a Client as it is made.
@@ -56,7 +57,8 @@ func WithRootCAs(roots *x509.CertPool) Option { return func(c *Client) { c.roots
 
 // WithClientCertificate shows the server the certificate chain in one file, with
 // the key in another, both in PEM form. They are read at each handshake, so files
-// that are replaced are taken up without a restart.
+// that are replaced are taken up without a restart. Without a token, the certificate
+// says who the caller is, if the server knows it.
 func WithClientCertificate(certFile, keyFile string) Option {
 	return func(c *Client) {
 		c.identity = func() (*tls.Certificate, error) {

@@ -119,7 +119,7 @@ func TestPolicyLists(t *testing.T) {
 	})
 	s.tells(t, exitDone, "policy ls", "night  3         2         4      ana     2026-11-22T12:00:00Z\n", "roles  built-in  5         0      -       -\n")
 	s.tells(t, exitDone, "policy ls -o value", "night\n")
-	s.tells(t, exitDone, "policy history night", "VERSION  STATE    REVISION  TIME                  AUTHOR  POLICIES  TESTS\n2        deleted  9 ", "1        live     4 ")
+	s.tells(t, exitDone, "policy history night", "VERSION  STATE    REVISION  TIME                  AUTHOR\n2        deleted  9 ", "1        live     4 ")
 	s.tells(t, exitDone, "policy get night", "permit (principal, action, resource);\n\t// a\n")
 	s.sends(t, "GET /policies/night")
 	s.tells(t, exitDone, "policy get night --version v3 -o json", `"version": 3`)

@@ -139,7 +139,7 @@ func (s *scope) connectWith(options ...client.Option) (*client.Client, error) {
 // as flags or environment variables name any.
 func (s *scope) certificates() (options []client.Option, err error) {
 	caFile := cmp.Or(s.caFile, s.app.getenv(envCAFile))
-	cert, key := cmp.Or(s.clientCert, s.app.getenv(envClientCert)), cmp.Or(s.clientKey, s.app.getenv(envClientKey))
+	cert, key := s.clientPair()
 	if caFile != "" {
 		text, err := os.ReadFile(caFile)
 		if err != nil {
@@ -161,7 +161,13 @@ func (s *scope) certificates() (options []client.Option, err error) {
 	return options, nil
 }
 
-// token is what flag or environment variable name, else that of the login.
+// clientPair are the files of the client certificate to show and of its key.
+func (s *scope) clientPair() (cert, key string) {
+	return cmp.Or(s.clientCert, s.app.getenv(envClientCert)), cmp.Or(s.clientKey, s.app.getenv(envClientKey))
+}
+
+// token is what flag or environment variable name, else that of the login, and
+// none at all where a client certificate stands alone.
 func (s *scope) token() (client.TokenSource, error) {
 	if s.tokenFile == "" {
 		if token := s.app.getenv(envToken); token != "" {

@@ -16,10 +16,9 @@ const renewBefore = time.Minute
 
 // login is the token of whoever logged in at the server, renewed as it is needed.
 func (s *scope) login() (client.TokenSource, error) {
-	none := failf("no token is given").hint("set %s, name a file with --token-file, or run `llm-config login`", envToken)
 	addr, err := loginAddress(s.address())
 	if err != nil {
-		return nil, none // no login is for such an address
+		return s.tokenless() // no login is for such an address
 	}
 	file := s.app.loginFile()
 	all, err := file.read()
@@ -27,9 +26,18 @@ func (s *scope) login() (client.TokenSource, error) {
 		return nil, err
 	}
 	if _, there := all[addr]; !there {
-		return nil, none
+		return s.tokenless()
 	}
 	return func(ctx context.Context) (string, error) { return s.app.loginToken(ctx, file, addr) }, nil
+}
+
+// tokenless sends no token where a certificate is shown, which says by itself who
+// comes.
+func (s *scope) tokenless() (client.TokenSource, error) {
+	if cert, _ := s.clientPair(); cert == "" {
+		return nil, failf("no token is given").hint("set %s, name a file with --token-file, or run `llm-config login`", envToken)
+	}
+	return always(""), nil
 }
 
 func (a *app) loginToken(ctx context.Context, file loginFile, addr string) (string, error) {

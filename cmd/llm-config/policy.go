@@ -172,34 +172,25 @@ func newPolicyHistoryCommand(a *app) *cobra.Command {
 			}
 			history.Versions = append(history.Versions, version)
 		}
-		return out.show(policyHistoryView(history, true))
+		return out.show(policyHistoryView(history))
 	}
 	return c
 }
 
-// policyHistoryView lists versions of a policy file or, without what is counted
-// in one, of a role.
-func policyHistoryView(history api.PolicyHistory, counted bool) view {
+// policyHistoryView lists versions of a policy file or a role.
+func policyHistoryView(history api.PolicyHistory) view {
 	v := view{data: history}
 	for _, version := range history.Versions {
 		v.values = append(v.values, "v"+number(version.Version))
 	}
 	v.people = func(p *printer) {
-		header := []string{"VERSION", "STATE", "REVISION", "TIME", "AUTHOR"}
-		if counted {
-			header = append(header, "POLICIES", "TESTS")
-		}
-		t := newTable(header...)
+		t := newTable("VERSION", "STATE", "REVISION", "TIME", "AUTHOR")
 		for _, version := range history.Versions {
 			state := cell{text: "live"}
 			if version.Deleted {
 				state = cell{"deleted", styleDim}
 			}
-			cells := []cell{{text: number(version.Version)}, state, {text: number(version.Revision)}, {text: when(version.Time)}, {text: version.Author}}
-			if counted {
-				cells = append(cells, cell{text: strconv.Itoa(version.Policies)}, cell{text: strconv.Itoa(version.Tests)})
-			}
-			t.cells(cells...)
+			t.cells(cell{text: number(version.Version)}, state, cell{text: number(version.Revision)}, cell{text: when(version.Time)}, cell{text: version.Author})
 		}
 		t.print(p)
 	}

@@ -180,7 +180,7 @@ func newRoleHistoryCommand(a *app) *cobra.Command {
 			}
 			history.Versions = append(history.Versions, version)
 		}
-		return out.show(policyHistoryView(history, false))
+		return out.show(policyHistoryView(history))
 	}
 	return c
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -79,6 +80,44 @@ func TestMutualTLS(t *testing.T) {
 	if err := at(client.WithClientCertificate(made.Client.Certificate, made.Client.Key)); err != nil {
 		t.Errorf("with the next certificate: %v", err)
 	}
+}
+
+// TestCertificateWithoutToken asks with a certificate and nothing else: no token is
+// sent, and none is missed. One that is given is sent beside it.
+func TestCertificateWithoutToken(t *testing.T) {
+	made := developCertificates(t, t.TempDir())
+	pair, err := tls.LoadX509KeyPair(made.Server.Certificate, made.Server.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sent []string
+	var shown *x509.Certificate
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		sent, shown = r.Header.Values("Authorization"), r.TLS.PeerCertificates[0]
+		answer(w, api.Identity{ID: "spiffe://example.test/worker", Name: "worker", Method: "certificate"})
+	}))
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: made.roots}
+	server.StartTLS()
+	t.Cleanup(server.Close)
+
+	s := &teller{session: newSession(t, &wire{url: server.URL})}
+	s.env = map[string]string{envAddr: server.URL, envCAFile: made.Authority.Certificate, "XDG_CONFIG_HOME": t.TempDir()}
+	s.tells(t, exitFailed, "whoami", "no token is given")
+	s.tells(t, exitDone, "whoami --client-cert "+made.Client.Certificate+" --client-key "+made.Client.Key, "worker")
+	if shown == nil || len(shown.URIs) != 1 || shown.URIs[0].String() != "spiffe://example.test/worker" || len(sent) != 0 {
+		t.Errorf("%v was shown and %q sent", shown, sent)
+	}
+	s.env[envClientCert], s.env[envClientKey] = made.Client.Certificate, made.Client.Key
+	s.tells(t, exitDone, "whoami", "worker")
+	if len(sent) != 0 {
+		t.Errorf("%q was sent", sent)
+	}
+	s.env[envToken] = "a-token"
+	s.tells(t, exitDone, "whoami", "worker")
+	if len(sent) != 1 || sent[0] != "Bearer a-token" {
+		t.Errorf("%q was sent beside the certificate", sent)
+	}
+	s.tells(t, exitFailed, "whoami --token-file "+filepath.Join(t.TempDir(), "none"), "no such file")
 }
 
 // shownSerial is the serial of the certificate that a server shows.
