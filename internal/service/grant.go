@@ -328,7 +328,7 @@ func (s *Service) writeGrant(ctx context.Context, who Caller, state *tenantState
 				return nil, err
 			}
 			writes := append(now.stale(s.clock()), ruleWrite{kind: store.RuleGrant, name: id, body: g})
-			if _, err := s.proposeRules(ctx, state, now, p, writes...); err != nil {
+			if err := s.proposeRules(ctx, state, now, p, writes...); err != nil {
 				return nil, err
 			}
 			result.Grant = g.at(s.clock())

@@ -214,6 +214,11 @@ func (s *Service) putPolicy(ctx context.Context, who Caller, state *tenantState,
 	if err := checkPolicyText(in.Text); err != nil {
 		return PolicyResult{}, err
 	}
+	end, err := s.policyTurn(ctx, state)
+	if err != nil {
+		return PolicyResult{}, err
+	}
+	defer end()
 	if in.DryRun {
 		n, err := s.newest(ctx, state)
 		if err != nil {
@@ -241,7 +246,7 @@ func (s *Service) putPolicy(ctx context.Context, who Caller, state *tenantState,
 				return nil, err
 			}
 			write := ruleWrite{kind: store.RulePolicy, name: name, body: policyBody{in.Text}, deleted: in.Delete}
-			if _, err := s.proposeRules(ctx, state, now, p, write); err != nil {
+			if err := s.proposeRules(ctx, state, now, p, write); err != nil {
 				return nil, err
 			}
 			answer := result
@@ -286,14 +291,17 @@ func (s *Service) plannedPolicy(ctx context.Context, who Caller, state *tenantSt
 		return result, nil, noRule(store.RulePolicy, name, 0)
 	}
 	if there && !in.Delete && fileNamed(now.source, name).Text == in.Text {
-		result.Status, result.Report = Unchanged, policy.Check(now.source, name)
-		return result, now, nil
+		result.Status = Unchanged
+		result.Report, err = policy.CheckContext(ctx, now.source, name)
+		return result, now, err
 	}
 	if result.Version, err = s.nextRuleVersion(ctx, state.tenant.ID, now.heads, key); err != nil {
 		return result, nil, err
 	}
 	next := withFile(now.source, name, in.Text, in.Delete)
-	result.Report = policy.Check(next, name)
+	if result.Report, err = policy.CheckContext(ctx, next, name); err != nil {
+		return result, nil, err
+	}
 	if !unreadable(result.Report) {
 		result.Report.Findings = append(result.Report.Findings, policy.Delegate(now.source, next, name, s.principalIn(who, state))...)
 		result.Report.Findings = append(result.Report.Findings, s.lockedOut(ctx, who, state, next, name)...)
@@ -407,11 +415,16 @@ func (s *Service) TestPolicies(ctx context.Context, who Caller, tenant, name str
 	if err != nil {
 		return policy.Report{}, err
 	}
+	end, err := s.policyTurn(ctx, state)
+	if err != nil {
+		return policy.Report{}, err
+	}
+	defer end()
 	src, err := minded(state.rules.Load().source, name, text)
 	if err != nil {
 		return policy.Report{}, err
 	}
-	return policy.Check(src, name), nil
+	return tried(ctx, func(ctx context.Context) (policy.Report, error) { return policy.CheckContext(ctx, src, name) })
 }
 
 // minded is a source with a file put, or deleted, in mind.
@@ -454,43 +467,22 @@ func (s *Service) SimulatePolicies(ctx context.Context, who Caller, tenant, name
 		return Simulation{}, err
 	}
 	if limit == 0 {
-		limit = 1000
+		limit = usualSimulated
 	}
-	if limit < 1 || limit > maxSamples {
-		return Simulation{}, config.Errorf(config.KindBadRequest, "limit is not between 1 and %d", maxSamples).At("/limit").Over(maxSamples, int64(limit))
+	if limit < 1 || limit > maxSimulated {
+		return Simulation{}, config.Errorf(config.KindBadRequest, "limit is not between 1 and %d", maxSimulated).At("/limit").Over(maxSimulated, int64(limit))
 	}
+	end, err := s.policyTurn(ctx, state)
+	if err != nil {
+		return Simulation{}, err
+	}
+	defer end()
 	now := state.rules.Load()
 	src, err := minded(now.source, name, text)
 	if err != nil {
 		return Simulation{}, err
 	}
-	result := Simulation{Report: policy.Check(src, name)}
-	if unreadable(result.Report) {
-		return result, nil // which says why nothing was tried
-	}
-	next, err := policy.Compile(src)
-	if err != nil {
-		return result, err
-	}
-	if err := s.flushSamples(ctx); err != nil {
-		return result, err
-	}
-	past, err := s.pastSamples(ctx, state.tenant.ID, limit)
-	if err != nil {
-		return result, err
-	}
-	for _, one := range past {
-		request, err := one.request(state.tenant)
-		if err != nil {
-			return result, unavailable(err, "a kept decision does not parse")
-		}
-		result.Tried++
-		before, after := now.set.Decide(&request), next.Decide(&request)
-		if before.Allowed != after.Allowed {
-			result.Changed = append(result.Changed, SimulatedChange{request.Principal, request, before, after, one.Time})
-		}
-	}
-	return result, nil
+	return tried(ctx, func(ctx context.Context) (Simulation, error) { return s.simulated(ctx, state, now, src, name, limit) })
 }
 
 // request is the question of a sample, as it was asked.

@@ -137,7 +137,7 @@ func (s *Service) PutQuota(ctx context.Context, who Caller, tenant string, in Qu
 			if err != nil {
 				return nil, err
 			}
-			if _, err := s.proposeRules(ctx, state, now, p, ruleWrite{kind: store.RuleQuota, name: quotaName, body: in.Limits}); err != nil {
+			if err := s.proposeRules(ctx, state, now, p, ruleWrite{kind: store.RuleQuota, name: quotaName, body: in.Limits}); err != nil {
 				return nil, err
 			}
 			result.Quota = Quota{Version: p.write.Rules[0].Version, Limits: in.Limits}

@@ -100,7 +100,7 @@ func (s *Service) PutRole(ctx context.Context, who Caller, tenant, name string, 
 			if err != nil {
 				return nil, err
 			}
-			if _, err := s.proposeRules(ctx, state, now, p, ruleWrite{kind: store.RuleRole, name: name, body: result.Role.Role, deleted: in.Delete}); err != nil {
+			if err := s.proposeRules(ctx, state, now, p, ruleWrite{kind: store.RuleRole, name: name, body: result.Role.Role, deleted: in.Delete}); err != nil {
 				return nil, err
 			}
 			result.Role.Row = store.Rule{Kind: store.RuleRole, Name: name, Version: p.write.Rules[0].Version, Author: who.Principal.Author()}

@@ -206,22 +206,22 @@ type ruleWrite struct {
 // proposeRules makes of rules the others that there are with some written, adds
 // them to a proposal, and puts them in force when it is committed. The proposal
 // stands only as long as no rule is written meanwhile.
-func (s *Service) proposeRules(ctx context.Context, state *tenantState, now *rules, p *proposal, writes ...ruleWrite) (*rules, error) {
+func (s *Service) proposeRules(ctx context.Context, state *tenantState, now *rules, p *proposal, writes ...ruleWrite) error {
 	heads := make(map[ruleKey]store.Rule, len(now.heads)+len(writes)+1)
 	for key, row := range now.heads {
 		heads[key] = row
 	}
 	for _, w := range writes {
 		if err := s.proposeRule(ctx, state.tenant.ID, heads, p, w); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if err := s.proposeManifest(ctx, state.tenant.ID, heads, p); err != nil {
-		return nil, err
+		return err
 	}
 	next, err := s.openRules(ctx, state.tenant, heads)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	// They are read as they stand, which may be after what this process was told of.
 	p.write.Expect.Revision, p.write.Expect.Rules = max(p.write.Expect.Revision, now.revision), true
@@ -237,7 +237,7 @@ func (s *Service) proposeRules(ctx context.Context, state *tenantState, now *rul
 		next.revision = receipt.Revision
 		state.govern(next)
 	}
-	return next, nil
+	return nil
 }
 
 func (s *Service) proposeRule(ctx context.Context, tenant config.TenantID, heads map[ruleKey]store.Rule, p *proposal, w ruleWrite) error {
