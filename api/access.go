@@ -110,7 +110,7 @@ type TestReport struct {
 type SimulatePolicies struct {
 	Name  string  `json:"name" doc:"The file"`
 	Text  *string `json:"text,omitempty" doc:"Its text; left out: as if it were deleted"`
-	Limit int     `json:"limit,omitempty" minimum:"1" maximum:"10000" doc:"The newest decisions to try, at most; left out, 1000"`
+	Limit int     `json:"limit,omitempty" minimum:"1" maximum:"2000" doc:"The newest decisions to try, at most; left out, 1000"`
 }
 
 // Simulation says which past decisions would have been others.

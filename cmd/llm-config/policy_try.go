@@ -78,7 +78,7 @@ func newPolicySimulateCommand(a *app) *cobra.Command {
 the policy file NAME or, with --delete, had that not been there. Nothing is written.
 It exits 2 when there are some.`,
 		`  llm-config policy simulate deployers -f deployers.cedar
-  llm-config policy simulate deployers --delete --limit 10000 -o json`)
+  llm-config policy simulate deployers --delete --limit 2000 -o json`)
 	s, out := a.tenantFlags(c), a.outputFlag(c, listFormats...)
 	file := c.Flags().StringP("file", "f", "", "`FILE` to put in place of the policy file, - for standard input")
 	gone := c.Flags().Bool("delete", false, "as if the policy file were deleted")

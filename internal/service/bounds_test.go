@@ -1,6 +1,8 @@
 package service_test
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +11,7 @@ import (
 	"github.com/llm-devops/llm-config-manager/internal/access"
 	"github.com/llm-devops/llm-config-manager/internal/config"
 	"github.com/llm-devops/llm-config-manager/internal/service"
+	"github.com/llm-devops/llm-config-manager/internal/store"
 )
 
 // Names are as long as a URL may be. What is recorded and kept of them is short,
@@ -83,4 +86,49 @@ func TestDenialsAreRecordedWithinBounds(t *testing.T) {
 	mustBe(t, config.KindForbidden, denied(other))
 	a.clock.move(time.Minute)
 	mustBe(t, config.KindForbidden, denied(viewer))
+}
+
+// quitting is an engine whose callers leave as soon as they were told what there is.
+type quitting struct {
+	store.Store
+	quit context.CancelFunc
+}
+
+func (q quitting) ScanLayers(ctx context.Context, tenant config.TenantID, scan store.Scan) ([]store.Layer, store.Cursor, error) {
+	rows, next, err := q.Store.ScanLayers(ctx, tenant, scan)
+	q.quit()
+	return rows, next, err
+}
+
+// Whoever has left is decided about no more, neither in lists nor in bundles.
+func TestNothingIsDecidedForWhoLeft(t *testing.T) {
+	a := newTenant(t)
+	for _, at := range []string{"a", "b", "c"} {
+		a.set("production", at, `{}`)
+	}
+	a.putRole("r")
+	a.putPolicy("p", `permit (principal in Role::"r", action == Action::"config.read", resource in Folder::"production/a");`)
+	reader := a.as(access.Grants{Roles: []string{"r"}})
+	for what, read := range map[string]func(context.Context, *service.Service) error{
+		"a list": func(ctx context.Context, s *service.Service) error {
+			_, err := s.List(ctx, reader.who, a.tenant, service.ListRequest{Environment: "production"})
+			return err
+		},
+		"a bundle": func(ctx context.Context, s *service.Service) error {
+			_, err := s.Bundle(ctx, reader.who, a.tenant, "production", config.Prefix{}, service.ReadOptions{})
+			return err
+		},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		s := service.New(service.Options{Store: quitting{a.engine, cancel}, Keyring: a.keyring, Clock: a.clock.read})
+		if err := read(ctx, s); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s is answered by %v", what, err)
+		}
+		must(t, s.FlushCounts(t.Context()))
+		rows, err := a.engine.Decisions(t.Context(), a.id, 1000)
+		must(t, err)
+		if len(rows) > 2 { // the guard's question of what is read, and that is all
+			t.Errorf("%s: %d decisions were made", what, len(rows))
+		}
+	}
 }

@@ -89,6 +89,9 @@ func (b *Bundle) fill(ctx context.Context, s *Service, who Caller, state *tenant
 			return err
 		}
 		for _, path := range batch {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
 			doc, err := s.bundled(ctx, who, state, v, place{env, path})
 			switch config.KindOf(err) {
 			case "":

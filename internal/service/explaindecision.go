@@ -54,6 +54,11 @@ func (s *Service) ExplainDecision(ctx context.Context, who Caller, tenant string
 	} else if q.Source.IsValid() {
 		asked.Source = q.Source
 	}
+	end, err := s.policyTurn(ctx, state)
+	if err != nil {
+		return ExplainedDecision{}, err
+	}
+	defer end()
 	rules := state.rules.Load()
 	request := s.question(ctx, asked, q.Action, state, q.Resource, rules)
 	if !q.Time.IsZero() {

@@ -66,6 +66,9 @@ func (s *Service) List(ctx context.Context, who Caller, tenant string, in ListRe
 			return List{}, err
 		}
 		for _, group := range byPath(rows) {
+			if ctx.Err() != nil { // what cannot be decided any more is not what may not be read
+				return List{}, ctx.Err()
+			}
 			if looked++; s.may(ctx, who, access.ConfigRead, state, access.Resource{Environment: in.Environment, Path: group[0].Path}) {
 				list.Entries = append(list.Entries, listEntry(n.tree, env.ID, group))
 			}
@@ -120,6 +123,9 @@ func (n *snapshot) scanAll(ctx context.Context, environments []config.Environmen
 			return err
 		}
 		for _, group := range byPath(rows) {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
 			if seen++; seen > limit {
 				return config.Errorf(config.KindTooLarge, "there are too many documents for one request").
 					Hint("ask for a prefix or for single paths").Over(int64(limit), int64(seen))

@@ -69,6 +69,7 @@ type Service struct {
 	identities Identities
 	decisions  *policy.Cache
 	samples    samples
+	turns      turns // of work on policies, of all tenants
 
 	limits func() Limits
 	clock  func() time.Time
@@ -138,6 +139,7 @@ func New(o Options) *Service {
 		decisions: policy.NewCache(decisionCacheEntries), identities: o.Identities,
 		failures: access.NewFailures(o.Clock, failureSources),
 		denials:  access.NewDenials(o.Clock, deniedPrincipals),
+		turns:    make(turns, turnsOfServer),
 		documents: cache.New(cache.Options[cache.Key, *Document]{
 			Weight: documentCacheBytes, Age: cacheAge,
 			Weigh: func(k cache.Key, d *Document) uint32 { return uint32(len(k.Path.String()) + d.weight()) },

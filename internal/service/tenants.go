@@ -17,6 +17,7 @@ type tenantState struct {
 	tree      atomic.Pointer[treeAt]
 	rules     atomic.Pointer[rules]
 	watches   atomic.Int64 // that are open
+	turns     turns        // of work on its policies
 	committed atomic.Int64 // the newest revision known to be committed; the feed gets there when the caches know
 }
 
@@ -84,7 +85,7 @@ func (s *Service) loadTenant(ctx context.Context, name string) (*tenantState, er
 	if err != nil {
 		return nil, err
 	}
-	state := &tenantState{tenant: tenant, feed: watch.NewFeed(revision)}
+	state := &tenantState{tenant: tenant, feed: watch.NewFeed(revision), turns: make(turns, turnsOfTenant)}
 	tree, err := s.loadTree(ctx, tenant.ID, revision)
 	if err != nil {
 		return nil, err
