@@ -47,7 +47,7 @@ type needed struct {
 // serverFlags are for verbs that concern a server.
 func (a *app) serverFlags(c *cobra.Command) *scope {
 	s := a.addressFlags(c)
-	c.Flags().StringVar(&s.tokenFile, "token-file", "", "`FILE` that holds the token (default: the token is $"+envToken+", else your login)")
+	c.Flags().StringVar(&s.tokenFile, "token-file", "", "`FILE` that holds the token (default: the token is $"+envToken+", else your login; none is needed beside a client certificate that the server knows)")
 	return s
 }
 

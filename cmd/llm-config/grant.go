@@ -62,7 +62,7 @@ func (o *output) showGrant(result *api.GrantResult, format string, args ...any) 
 func newGrantApproveCommand(a *app) *cobra.Command {
 	c := a.command("approve ID", "Approve access to a tenant that another asked for",
 		`Approve what another administrator of the server asked for. It begins now. Who asked
-cannot approve it, and neither can who issued that token, or was issued it.`,
+cannot approve it, and neither can anybody whose token began with the same one.`,
 		`  llm-config break-glass approve -t acme 4f1c0a9be2d4`)
 	s, out := a.tenantFlags(c), a.outputFlag(c, changeFormats...)
 	c.RunE = func(c *cobra.Command, args []string) error {

@@ -141,8 +141,8 @@ func (o *output) showRoleResult(result *api.RoleResult, what string) error {
 
 func newRoleDeleteCommand(a *app) *cobra.Command {
 	c := a.command("delete NAME", "Delete a role",
-		`Delete a role of the tenant's own. It is refused while another role includes it, or
-when a test case of the policies then fails. Tokens that have it may do as much less.`,
+		`Delete a role of the tenant's own. It is refused while another role includes it or
+tokens that still stand have it, and when a test case of the policies then fails.`,
 		`  llm-config role delete deployer -m "nobody deploys by hand any more"`)
 	c.Aliases = []string{"rm"}
 	s, out := a.tenantFlags(c), a.outputFlag(c, changeFormats...)
