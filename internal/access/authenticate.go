@@ -167,7 +167,7 @@ func (a *Authenticator) Forget(id string) {
 
 func (a *Authenticator) standing(k *known, from Connection) (Principal, error) {
 	switch {
-	case !k.principal.Bound.allows(from):
+	case !k.principal.Bound.Allows(from):
 		return Principal{}, Unauthenticated()
 	case k.revoked:
 		return Principal{}, revoked()

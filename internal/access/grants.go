@@ -120,8 +120,8 @@ type Binding struct {
 // Binding is what the grants bind a token to.
 func (g Grants) Binding() Binding { return Binding{g.Addresses, g.Certificate} }
 
-// allows says whether a token may be used over a connection.
-func (b Binding) allows(from Connection) bool {
+// Allows says whether a token may be used over a connection.
+func (b Binding) Allows(from Connection) bool {
 	return b.allowsSource(from.Source) && (b.Certificate == "" || from.Certificate.is(b.Certificate))
 }
 

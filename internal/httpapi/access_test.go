@@ -141,7 +141,7 @@ func TestBreakGlass(t *testing.T) {
 	w := newWorld(t)
 	n := w.newTenant(t)
 	n.put(t, "base", "a", `{"x":1}`)
-	asker, other := w.serverAdmin(t), w.serverAdmin(t)
+	asker, sibling, other := w.serverAdmin(t), w.serverAdmin(t), w.otherOrigin(t)
 	read := func(token string, status int) {
 		t.Helper()
 		w.call(t, token, "GET", n.path(api.RouteConfig, "base", "a"), nil).want(t, status)
@@ -157,6 +157,7 @@ func TestBreakGlass(t *testing.T) {
 	approve := n.path(api.RouteGrantApprove, asked.Grant.ID)
 	w.call(t, asker, "POST", approve, nil).refused(t, api.CodeForbidden)
 	w.call(t, w.root, "POST", approve, nil).refused(t, api.CodeForbidden) // who gave the asker the token
+	w.call(t, sibling, "POST", approve, nil).refused(t, api.CodeForbidden) // who has one from the same hands
 	n.call(t, "POST", approve, nil).refused(t, api.CodeForbidden)
 	w.call(t, other, "POST", approve, nil).want(t, 200).into(t, &done)
 	if g := done.Grant; g.State != "active" || g.Approver == "" || g.Approved == nil || g.Expires.Sub(*g.Approved) != 10*time.Minute {
@@ -221,3 +222,16 @@ func neededBy(r httpapi.Route) (all []string) {
 	}
 	return strings.Split(r.Action, "+")
 }
+
+// otherOrigin is a server admin whose token has nothing to do with the root's.
+func (w *world) otherOrigin(t testing.TB) string {
+	t.Helper()
+	token, err := w.service.DevelopmentToken(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+// tokenID is the part of a token that names it.
+func tokenID(token string) string { return strings.Split(token, "_")[1] }

@@ -123,6 +123,7 @@ var further = []struct {
 	{"POST " + api.RouteRevert, access.SecretRefer, "", `{"revision":NOMORE}`},
 	{"POST " + api.RoutePromote, access.ConfigRead, "", `{"from":"base","to":"staging","all":true}`},
 	{"POST " + api.RoutePromote, access.SecretRefer, "", `{"from":"development","to":"staging","all":true}`},
+	{"PUT " + api.RouteEnvironment, access.ConfigRead, "", `{"parent":"development"}`},
 	{"PUT " + api.RouteEnvironment, access.SecretRefer, "", `{"parent":"development"}`},
 	{"PUT " + api.RouteSecret, access.SecretActivate, "", `{"generate":{"kind":"hex"}}`},
 	{"PATCH " + api.RouteSecret, access.SecretActivate, "", `{"rotation":{"generator":{"kind":"hex"},"every_seconds":86400}}`},

@@ -267,6 +267,8 @@ func TestRoles(t *testing.T) {
 		t.Errorf("%+v", one)
 	}
 	n.call(t, "DELETE", n.path(api.RouteRole, "deployer")+"?if_version=1", nil).refused(t, api.CodePreconditionFailed)
+	n.call(t, "DELETE", n.path(api.RouteRole, "deployer")+"?if_version=2", nil).refused(t, api.CodeInUse)
+	n.call(t, "DELETE", n.path(api.RouteToken, tokenID(deployer)), nil).want(t, 200)
 	n.call(t, "DELETE", n.path(api.RouteRole, "deployer")+"?if_version=2&message=gone", nil).want(t, 200).into(t, &put)
 	n.call(t, "GET", n.path(api.RouteRole, "deployer"), nil).refused(t, api.CodeNotFound)
 	var history api.PolicyHistory

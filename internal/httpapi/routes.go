@@ -67,7 +67,7 @@ func (s *Server) register() {
 
 	typed(a, operation{get, api.RouteEnvironments, "environment.read", "list-environments", "environments", "List the environments of a tenant", 0}, s.listEnvironments)
 	typed(a, operation{get, api.RouteEnvironment, "environment.read", "get-environment", "environments", "Read an environment", 0}, s.getEnvironment)
-	typed(a, operation{put, api.RouteEnvironment, "environment.write+secret.refer", "put-environment", "environments", "Create an environment or give it another parent", 0}, s.putEnvironment)
+	typed(a, operation{put, api.RouteEnvironment, "environment.write+config.read+secret.refer", "put-environment", "environments", "Create an environment or give it another parent", 0}, s.putEnvironment)
 	typed(a, operation{del, api.RouteEnvironment, "environment.write", "delete-environment", "environments", "Delete an environment that is empty and no parent", 0}, s.deleteEnvironment)
 
 	typed(a, operation{get, api.RouteTenants, "tenant.manage", "list-tenants", "tenants", "List the tenants of the server", 0}, s.listTenants)

@@ -363,7 +363,7 @@ func (v *victim) entitled(t testing.TB, r httpapi.Route) string {
 	t.Helper()
 	switch {
 	case r.Pattern == api.RouteGrantApprove: // of another than the one who asked
-		return v.serverAdmin(t)
+		return v.otherOrigin(t)
 	case ofTheServer(r) || in(access.Serve, r) && !in(access.Administer, r):
 		return v.root
 	}

@@ -68,10 +68,38 @@ func (s *Service) ExplainDecision(ctx context.Context, who Caller, tenant string
 		request.Labels = func() (map[string]string, error) { return s.labelsOf(ctx, state, request.Resource) }
 	}
 	answer := ExplainedDecision{Explanation: rules.set.Explain(&request), Request: request, Texts: map[policy.Ref]string{}}
+	if q.Token != "" {
+		if err := s.explainStanding(ctx, state, q.Token, request, &answer); err != nil {
+			return ExplainedDecision{}, err
+		}
+	}
 	for _, ref := range answer.refs() {
 		answer.Texts[ref] = rules.set.Text(ref)
 	}
 	return answer, nil
+}
+
+// explainStanding denies what a token would be refused for before any policy is
+// asked.
+func (s *Service) explainStanding(ctx context.Context, state *tenantState, id string, request access.Request, answer *ExplainedDecision) error {
+	token, err := s.tokenOf(ctx, state.tenant.ID, id)
+	if err != nil {
+		return err
+	}
+	bound, why := request.Principal.Bound, ""
+	switch {
+	case !token.Revoked.IsZero():
+		why = "the token was revoked"
+	case !request.Time.Before(token.Expires):
+		why = "the token expired"
+	case !bound.Allows(access.Connection{Source: request.Source, Certificate: request.Principal.Certificate}):
+		why = "the token is bound to addresses or a certificate, and the request does not come by them"
+	default:
+		return nil
+	}
+	answer.Decision.Allowed, answer.Narrowing = false, why
+	answer.Decision.Reasons, answer.Deciding = nil, nil
+	return nil
 }
 
 func (e ExplainedDecision) refs() []policy.Ref {
@@ -107,6 +135,11 @@ func (s *Service) explained(ctx context.Context, who Caller, state *tenantState,
 	}
 	if q.Token != "" {
 		return s.explainedToken(ctx, state, q.Token, certificate)
+	}
+	for _, role := range q.Roles {
+		if !slices.Contains(access.BuiltinRoles, role) && role != access.RoleServerAdmin && roleNamed(state.rules.Load().source, role).Name == "" {
+			return access.Principal{}, config.Errorf(config.KindBadRequest, "there is no such role").At("/roles").Hint("`llm-config role ls` lists them")
+		}
 	}
 	p := access.Principal{
 		ID: "anybody", Name: "anybody", Method: access.MethodToken, Tenant: state.tenant.ID,

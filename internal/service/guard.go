@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/llm-devops/llm-config-manager/internal/access"
@@ -245,6 +246,9 @@ func noTenant(name string) error {
 }
 
 func forbidden(action access.Action) error {
-	return config.Errorf(config.KindForbidden, "your credentials do not allow %s here", action).
-		Hint("ask an administrator of the tenant")
+	whose := "the tenant"
+	if info, _ := access.InfoOf(action); slices.Equal(info.Groups, []access.Group{access.Serve}) {
+		whose = "the server"
+	}
+	return config.Errorf(config.KindForbidden, "your credentials do not allow %s here", action).Hint("ask an administrator of %s", whose)
 }

@@ -292,14 +292,14 @@ func (s *Service) plannedPolicy(ctx context.Context, who Caller, state *tenantSt
 	}
 	if there && !in.Delete && fileNamed(now.source, name).Text == in.Text {
 		result.Status = Unchanged
-		result.Report, err = policy.CheckContext(ctx, now.source, name)
+		result.Report, err = policy.CheckContext(ctx, withEnvironments(state, now.source), name)
 		return result, now, err
 	}
 	if result.Version, err = s.nextRuleVersion(ctx, state.tenant.ID, now.heads, key); err != nil {
 		return result, nil, err
 	}
 	next := withFile(now.source, name, in.Text, in.Delete)
-	if result.Report, err = policy.CheckContext(ctx, next, name); err != nil {
+	if result.Report, err = policy.CheckContext(ctx, withEnvironments(state, next), name); err != nil {
 		return result, nil, err
 	}
 	if !unreadable(result.Report) {
@@ -333,6 +333,15 @@ func (s *Service) lockedOut(ctx context.Context, who Caller, state *tenantState,
 		Ref: policy.Ref{File: file, Line: 1, Column: 1}, Kind: policy.FindingDelegation, Refused: true,
 		Message: message + " (" + strings.Join(decision.Reasons, "; ") + ")",
 	}}
+}
+
+// withEnvironments is a source that says which environments there are.
+func withEnvironments(state *tenantState, src policy.Source) policy.Source {
+	src.Environments = []string{}
+	for _, e := range state.tree.Load().All() {
+		src.Environments = append(src.Environments, e.Name)
+	}
+	return src
 }
 
 // unreadable says whether nothing can be said of the policies themselves.
@@ -424,7 +433,9 @@ func (s *Service) TestPolicies(ctx context.Context, who Caller, tenant, name str
 	if err != nil {
 		return policy.Report{}, err
 	}
-	return tried(ctx, func(ctx context.Context) (policy.Report, error) { return policy.CheckContext(ctx, src, name) })
+	return tried(ctx, func(ctx context.Context) (policy.Report, error) {
+		return policy.CheckContext(ctx, withEnvironments(state, src), name)
+	})
 }
 
 // minded is a source with a file put, or deleted, in mind.

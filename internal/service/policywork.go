@@ -67,7 +67,7 @@ func tried[T any](ctx context.Context, work func(ctx context.Context) (T, error)
 
 // simulated tries past decisions on other policies.
 func (s *Service) simulated(ctx context.Context, state *tenantState, now *rules, src policy.Source, name string, limit int) (result Simulation, err error) {
-	if result.Report, err = policy.CheckContext(ctx, src, name); err != nil || unreadable(result.Report) {
+	if result.Report, err = policy.CheckContext(ctx, withEnvironments(state, src), name); err != nil || unreadable(result.Report) {
 		return result, err // the report says why nothing was tried
 	}
 	next, err := policy.Compile(src)

@@ -83,6 +83,11 @@ func (s *Service) PutRole(ctx context.Context, who Caller, tenant, name string, 
 	if err := in.check(name); err != nil {
 		return RoleResult{}, err
 	}
+	end, err := s.policyTurn(ctx, state)
+	if err != nil {
+		return RoleResult{}, err
+	}
+	defer end()
 	return once(ctx, s, who, state.tenant.ID, func() (RoleResult, error) {
 		var result RoleResult
 		outcome, err := s.commit(ctx, state, rulesQueue, func(ctx context.Context, n *snapshot) (*proposal, error) {
@@ -175,7 +180,9 @@ func (s *Service) plannedRole(ctx context.Context, who Caller, state *tenantStat
 	if err != nil {
 		return result, nil, err
 	}
-	result.Report = policy.Check(next, "")
+	if result.Report, err = policy.CheckContext(ctx, withEnvironments(state, next), ""); err != nil {
+		return result, nil, err
+	}
 	result.Report.Findings = append(result.Report.Findings, s.lockedOut(ctx, who, state, next, "")...)
 	return result, now, refusedPolicy(result.Report)
 }

@@ -2,10 +2,13 @@ package service_test
 
 import (
 	"context"
+	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/llm-devops/llm-config-manager/internal/access"
+	"github.com/llm-devops/llm-config-manager/internal/access/policy"
 	"github.com/llm-devops/llm-config-manager/internal/config"
 	"github.com/llm-devops/llm-config-manager/internal/service"
 	"github.com/llm-devops/llm-config-manager/internal/store"
@@ -168,4 +171,59 @@ func TestANewEnvironmentIsNoWayToReferToASecret(t *testing.T) {
 	_, err := a.s.PutEnvironment(t.Context(), a.who, a.tenant, "lab", service.EnvironmentRequest{})
 	mustBe(t, config.KindForbidden, err)
 	a.create("other")
+}
+
+// A name that is written wrong protects nothing, and whoever wrote it is told.
+func TestAPolicyOfAnEnvironmentThatIsNotThere(t *testing.T) {
+	a := newTenant(t)
+	for name, test := range map[string]struct {
+		head string
+		told bool
+	}{
+		"an environment that is there":       {`resource in Environment::"production"`, false},
+		"one that is not":                    {`resource in Environment::"prodcution"`, true},
+		"a folder in one that is not":        {`resource in Folder::"stagin/gateway"`, true},
+		"a path, which is of no environment": {`resource in Path::"prodcution"`, false},
+	} {
+		result := a.putPolicy("p", `forbid (principal in Role::"operator", action == Action::"config.write", `+test.head+`);`)
+		told := false
+		for _, f := range result.Report.Findings {
+			told = told || f.Kind == policy.FindingUnreachable && f.Certainty == policy.Possible && strings.Contains(f.Message, "there is no environment")
+		}
+		if told != test.told {
+			t.Errorf("%s: %+v", name, result.Report.Findings)
+		}
+	}
+}
+
+// A token is explained as it would be let in.
+func TestAnExplanationLooksAtTheTokenItself(t *testing.T) {
+	a := newTenant(t)
+	a.set("production", "gateway", `{}`)
+	bound := a.as(access.Grants{Roles: []string{"viewer"}, Addresses: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}})
+	explain := func(source string, at time.Time) service.ExplainedDecision {
+		t.Helper()
+		e, err := a.s.ExplainDecision(t.Context(), a.who, a.tenant, service.DecisionQuestion{
+			Action: access.ConfigRead, Resource: access.Resource{Environment: "production", Path: path("gateway")},
+			Token: bound.who.Principal.ID, Source: netip.MustParseAddr(source), Time: at,
+		})
+		must(t, err)
+		return e
+	}
+	same(t, "from where it is bound to", true, explain("192.0.2.9", time.Time{}).Decision.Allowed)
+	for why, e := range map[string]service.ExplainedDecision{
+		"bound":   explain("198.51.100.1", time.Time{}),
+		"expired": explain("192.0.2.9", midnight.Add(service.MaxTokenTime)),
+	} {
+		if e.Decision.Allowed || !strings.Contains(e.Narrowing, why) {
+			t.Errorf("%s: %+v", why, e.Explanation)
+		}
+	}
+	_, err := a.s.RevokeToken(t.Context(), a.who, a.tenant, bound.who.Principal.ID)
+	must(t, err)
+	if e := explain("192.0.2.9", time.Time{}); e.Decision.Allowed || !strings.Contains(e.Narrowing, "revoked") {
+		t.Errorf("%+v", e.Explanation)
+	}
+	_, err = a.s.ExplainDecision(t.Context(), a.who, a.tenant, service.DecisionQuestion{Action: access.ConfigRead, Roles: []string{"nobody-has"}})
+	mustBe(t, config.KindBadRequest, err)
 }

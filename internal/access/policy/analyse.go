@@ -35,9 +35,9 @@ type Finding struct {
 }
 
 // analyse finds the policies of a tenant that cannot do what they seem to, as
-// far as the file has a part in it, "" being all of them. It looks at heads and at constant conditions
-// only, and is conservative: any other condition may be true or false. With its
-// context it ends early.
+// far as the file has a part in it, "" being all of them. It looks at heads and at
+// constant conditions only, and is conservative: any other condition may be true
+// or false. With its context it ends early.
 func (s *sheet) analyse(ctx context.Context, file string) (all []Finding) {
 	for _, r := range s.rules {
 		if ctx.Err() != nil {
@@ -79,6 +79,9 @@ func finding(r *rule, kind, certainty string, others []*rule, format string, arg
 func (s *sheet) unreachable(r *rule) (found []Finding, dead bool) {
 	if why := s.nothing(r); why != "" {
 		return []Finding{finding(r, FindingUnreachable, Certain, nil, "the %s never applies: %s", r.Effect, why)}, true
+	}
+	if name := r.where.environment; name != "" && s.environments != nil && !slices.Contains(s.environments, name) {
+		return []Finding{finding(r, FindingUnreachable, Possible, nil, "the %s applies to nothing yet: there is no environment %q", r.Effect, name)}, false
 	}
 	if !r.permits() {
 		return nil, false

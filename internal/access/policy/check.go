@@ -79,7 +79,7 @@ func readSource(src Source, file string) (*sheet, []Finding) {
 	if err != nil {
 		return nil, []Finding{refusal(file, FindingSyntax, err)}
 	}
-	s := &sheet{tenant: src.Tenant, roles: roles}
+	s := &sheet{tenant: src.Tenant, roles: roles, environments: src.Environments}
 	return s, s.fill(all, file)
 }
 

@@ -25,6 +25,8 @@ type Source struct {
 	Tenant string // its name
 	Files  []File // by name
 	Roles  []Role // by name
+
+	Environments []string // those of the tenant; nil where they are not known
 }
 
 // Ref names a policy: its place in a file, "" being the built-in ones.

@@ -167,6 +167,8 @@ type sheet struct {
 	tenant string
 	roles  roleTree
 	rules  []*rule
+
+	environments []string // nil where they are not known
 }
 
 // in says whether all who are in one role are in another.
