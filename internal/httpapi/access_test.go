@@ -156,7 +156,7 @@ func TestBreakGlass(t *testing.T) {
 	read(asker, 403)
 	approve := n.path(api.RouteGrantApprove, asked.Grant.ID)
 	w.call(t, asker, "POST", approve, nil).refused(t, api.CodeForbidden)
-	w.call(t, w.root, "POST", approve, nil).refused(t, api.CodeForbidden) // who gave the asker the token
+	w.call(t, w.root, "POST", approve, nil).refused(t, api.CodeForbidden)  // who gave the asker the token
 	w.call(t, sibling, "POST", approve, nil).refused(t, api.CodeForbidden) // who has one from the same hands
 	n.call(t, "POST", approve, nil).refused(t, api.CodeForbidden)
 	w.call(t, other, "POST", approve, nil).want(t, 200).into(t, &done)
