@@ -163,8 +163,9 @@ func TestRealBrowser(t *testing.T) {
 	elsewhere, neighbour, listed := w.at("evil.localhost"), w.at("127.0.0.1"), w.at("localhost")
 	me := w.own(api.RouteIdentity)
 	w.shows(me, `"unauthenticated"`)
-	w.shows(w.own(api.RouteLogin+"?issuer=corp&to="+api.RouteIdentity), `"corp:user-1"`, `"ada@example.com"`)
-	w.shows(me, `"corp:user-1"`) // also another process of the browser
+	login := api.RouteLogin + "?issuer=corp&to=" + api.RouteIdentity
+	w.shows(w.foreign(elsewhere, "/link", login, nil), `"corp:user-1"`, `"ada@example.com"`) // wherever the link to it stands
+	w.shows(me, `"corp:user-1"`)                                                             // also another process of the browser
 	w.shows(w.foreign(elsewhere, "/link", api.RouteIdentity, nil), `"unauthenticated"`)
 	w.shows(w.foreign(neighbour, "/link", api.RouteIdentity, nil), `"corp:user-1"`)
 
