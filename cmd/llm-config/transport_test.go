@@ -222,7 +222,7 @@ func TestForwarded(t *testing.T) {
 		{proxy, http.Header{"X-Forwarded-For": {"198.51.100.1, 203.0.113.7"}}, "203.0.113.7"},
 		{proxy, http.Header{"X-Forwarded-For": {"198.51.100.1", "203.0.113.7"}}, "203.0.113.7"},
 		{proxy, http.Header{"X-Forwarded-For": {"203.0.113.7, 127.0.0.2"}}, "203.0.113.7"},
-		{proxy, http.Header{"X-Forwarded-For": {"203.0.113.7, nonsense"}}, proxy},
+		{proxy, http.Header{"X-Forwarded-For": {"203.0.113.7, nonsense"}}, "unknown"},
 		{proxy, http.Header{"Forwarded": {"for=203.0.113.7"}}, proxy},
 		{proxy, http.Header{"X-Real-Ip": {"203.0.113.7"}, "True-Client-Ip": {"203.0.113.7"}}, proxy},
 		{other, http.Header{"X-Forwarded-For": {"203.0.113.7"}}, other},

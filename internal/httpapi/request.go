@@ -228,15 +228,15 @@ func bounded(text string, n int) string {
 
 // source is the caller's network address. A proxy's word is believed only if
 // the proxy is trusted, and then the last address that no trusted proxy added.
-// Where a trusted proxy does not say whom it speaks for, nobody knows: that is
-// the zero Addr, and never the proxy, as which a caller could else come.
+// Where it says something that is no address, nobody knows: that is the zero Addr,
+// and never the proxy, as which a caller could else come.
 func (s *Server) source(r *http.Request) netip.Addr {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return netip.Addr{}
 	}
 	source, trusted := peer.Addr().Unmap(), s.limits().TrustedProxies
-	if len(trusted) == 0 || !within(source, trusted) {
+	if len(trusted) == 0 || !within(source, trusted) || len(r.Header["X-Forwarded-For"]) == 0 {
 		return source
 	}
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
