@@ -212,6 +212,20 @@ func noDocument(environment string, path config.Path) error {
 		Hint("`llm-config ls` lists what there is")
 }
 
+// enter takes one of so many places, if there is one. Who is turned away is not
+// counted meanwhile, and stands in nobody's way.
+func enter(taken *atomic.Int64, places int64) bool {
+	for {
+		n := taken.Load()
+		if n >= places {
+			return false
+		}
+		if taken.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
 // awaitTime is how long a read waits for a revision that is on its way.
 const awaitTime = 2 * time.Second
 
@@ -229,9 +243,8 @@ func (s *Service) await(ctx context.Context, state *tenantState, least config.Re
 		return config.Errorf(config.KindRevisionInFuture, "the newest revision is %d, below %d", committed, least).At("min_revision").
 			Hint("ask for a revision that a write has answered")
 	}
-	if waiting := s.waiters.Add(1); waiting > int64(s.limits().Waiters) {
-		s.waiters.Add(-1)
-		return config.Errorf(config.KindOverloaded, "too many reads wait for a revision").Over(int64(s.limits().Waiters), waiting)
+	if limit := int64(s.limits().Waiters); !enter(&s.waiters, limit) {
+		return config.Errorf(config.KindOverloaded, "too many reads wait for a revision").Over(limit, limit+1)
 	}
 	defer s.waiters.Add(-1)
 	ctx, cancel := context.WithTimeout(ctx, awaitTime)
