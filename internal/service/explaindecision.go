@@ -86,7 +86,8 @@ func (s *Service) explainStanding(ctx context.Context, state *tenantState, id st
 	if err != nil {
 		return err
 	}
-	bound, why := request.Principal.Bound, ""
+	bound := request.Principal.Bound
+	var why string
 	switch {
 	case !token.Revoked.IsZero():
 		why = "the token was revoked"

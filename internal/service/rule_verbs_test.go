@@ -181,9 +181,9 @@ func TestAPolicyOfAnEnvironmentThatIsNotThere(t *testing.T) {
 		told bool
 	}{
 		"an environment that is there":       {`resource in Environment::"production"`, false},
-		"one that is not":                    {`resource in Environment::"prodcution"`, true},
+		"one that is not":                    {`resource in Environment::"no-such-place"`, true},
 		"a folder in one that is not":        {`resource in Folder::"stagin/gateway"`, true},
-		"a path, which is of no environment": {`resource in Path::"prodcution"`, false},
+		"a path, which is of no environment": {`resource in Path::"no-such-place"`, false},
 	} {
 		result := a.putPolicy("p", `forbid (principal in Role::"operator", action == Action::"config.write", `+test.head+`);`)
 		told := false
