@@ -129,7 +129,7 @@ func (s *Service) guardInherited(ctx context.Context, who Caller, state *tenantS
 		}
 		if !held {
 			return s.answer(ctx, who, access.ConfigRead, state, whole,
-				access.Decision{Reasons: []string{"all of " + whole.Environment + " would be inherited, and some of it may be forbidden"}})
+				denied("all of "+whole.Environment+" would be inherited, and some of it may be forbidden"))
 		}
 	}
 	return nil

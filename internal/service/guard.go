@@ -34,29 +34,45 @@ func (s *Service) guardAny(ctx context.Context, who Caller, action access.Action
 	if err != nil {
 		return nil, s.guardAbsent(ctx, who, action, tenant, err)
 	}
+	return state, s.answer(ctx, who, action, state, r, s.decideAny(ctx, who, action, state, r))
+}
+
+// decideAny is decide for a collection of which the caller may have any item.
+func (s *Service) decideAny(ctx context.Context, who Caller, action access.Action, state *tenantState, r access.Resource) ruling {
 	decision := s.decide(ctx, who, action, state, r)
 	if !decision.Allowed && !decision.Foreign && decision.Err == nil {
 		rules := state.rules.Load()
-		request := s.question(ctx, who, action, state, r, rules)
-		decision.Allowed = rules.set.Anywhere(&request)
+		request, granted := s.ask(who, action, state, r, rules)
+		decision.Allowed, decision.grant = rules.set.Anywhere(&request), granted
 	}
-	return state, s.answer(ctx, who, action, state, r, decision)
+	return decision
+}
+
+// ruling is a decision with the break-glass access that it was made under, if any.
+type ruling struct {
+	access.Decision
+	grant *grant
+}
+
+// denied is a ruling that the policies need not be asked for.
+func denied(reason string) ruling {
+	return ruling{Decision: access.Decision{Reasons: []string{reason}}}
 }
 
 // answer puts on record what has to be, and answers a decision as an error.
-func (s *Service) answer(ctx context.Context, who Caller, action access.Action, state *tenantState, r access.Resource, decision access.Decision) error {
+func (s *Service) answer(ctx context.Context, who Caller, action access.Action, state *tenantState, r access.Resource, decision ruling) error {
 	r.Tenant = state.tenant.ID
 	switch {
 	case decision.Err != nil && !unknowable(decision.Err):
 		return unavailable(decision.Err, "what the decision depends on could not be read")
 	case decision.Allowed:
-		return s.recordGrantUse(ctx, who, action, state, r)
+		return s.recordGrantUse(ctx, who, action, state, r, decision.grant)
 	}
 	chain := state.tenant.ID
 	if decision.Foreign {
 		chain = config.TenantID{}
 	}
-	if err := s.recordDenial(ctx, who, action, chain, r, decision); err != nil {
+	if err := s.recordDenial(ctx, who, action, chain, r, decision.Decision); err != nil {
 		return err
 	}
 	if decision.Foreign {
@@ -67,14 +83,14 @@ func (s *Service) answer(ctx context.Context, who Caller, action access.Action, 
 
 // decide asks the policies, and puts nothing on record: for what is left out
 // where the caller may not know of it. What was decided before costs no memory.
-func (s *Service) decide(ctx context.Context, who Caller, action access.Action, state *tenantState, r access.Resource) access.Decision {
+func (s *Service) decide(ctx context.Context, who Caller, action access.Action, state *tenantState, r access.Resource) ruling {
 	rules := state.rules.Load()
-	request := s.ask(who, action, state, r, rules)
+	request, granted := s.ask(who, action, state, r, rules)
 	if d, ok := s.decisions.Find(rules.set, &request); ok {
-		return d
+		return ruling{d, granted}
 	}
-	asked := s.question(ctx, who, action, state, r, rules)
-	return s.decisions.Renew(rules.set, &asked, func(d access.Decision) { s.samples.add(&asked, d) })
+	asked := s.labelled(ctx, state, r, rules, request)
+	return ruling{s.decisions.Renew(rules.set, &asked, func(d access.Decision) { s.samples.add(&asked, d) }), granted}
 }
 
 // may says whether the policies let a caller take an action.
@@ -84,7 +100,12 @@ func (s *Service) may(ctx context.Context, who Caller, action access.Action, sta
 
 // question is what the policies are asked.
 func (s *Service) question(ctx context.Context, who Caller, action access.Action, state *tenantState, r access.Resource, rules *rules) access.Request {
-	request := s.ask(who, action, state, r, rules)
+	request, _ := s.ask(who, action, state, r, rules)
+	return s.labelled(ctx, state, r, rules, request)
+}
+
+// labelled is a question by which labels can be looked at, if any policy does.
+func (s *Service) labelled(ctx context.Context, state *tenantState, r access.Resource, rules *rules, request access.Request) access.Request {
 	if rules.labelled {
 		request.Labels = func() (map[string]string, error) { return s.labelsOf(ctx, state, r) }
 	}
@@ -94,18 +115,19 @@ func (s *Service) question(ctx context.Context, who Caller, action access.Action
 // noEnvironment stands for all names that no environment can have.
 const noEnvironment = "?"
 
-// ask is a question without the labels. Names that nothing can have are all asked
+// ask is a question without the labels, and the break-glass access that the caller
+// has in it. Names that nothing can have are all asked
 // about as one, or whoever makes them up would fill memory with answers.
-func (s *Service) ask(who Caller, action access.Action, state *tenantState, r access.Resource, rules *rules) access.Request {
+func (s *Service) ask(who Caller, action access.Action, state *tenantState, r access.Resource, rules *rules) (request access.Request, granted *grant) {
 	if r.Environment != "" && config.CheckName(r.Environment) != nil {
 		r.Environment = noEnvironment
 	}
 	r.Tenant, r.TenantName = state.tenant.ID, state.tenant.Name
-	request := access.Request{Principal: who.Principal, Action: action, Resource: r, Time: s.clock(), Source: who.Source}
+	request = access.Request{Principal: who.Principal, Action: action, Resource: r, Time: s.clock(), Source: who.Source}
 	if who.Principal.ServerAdmin && len(rules.grants) > 0 {
-		request.Principal, _ = rules.granted(who.Principal, state.tenant.ID, request.Time)
+		request.Principal, granted = rules.granted(who.Principal, state.tenant.ID, request.Time)
 	}
-	return request
+	return request, granted
 }
 
 // guardRead is the first call of every verb that reads one document. What it

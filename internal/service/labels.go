@@ -68,7 +68,7 @@ func (s *Service) guardLabelled(ctx context.Context, who Caller, action access.A
 	rules := state.rules.Load()
 	request := s.question(ctx, who, action, state, r, rules)
 	request.Labels = func() (map[string]string, error) { return labels, nil }
-	return s.answer(ctx, who, action, state, r, rules.set.Decide(&request))
+	return s.answer(ctx, who, action, state, r, ruling{Decision: rules.set.Decide(&request)})
 }
 
 // guardSecretLabels is guardPlan for a secret: whoever gives it other labels, in

@@ -85,8 +85,7 @@ func (s *Service) LogEntry(ctx context.Context, who Caller, tenant string, revis
 	}
 	entry, visible, err := s.seenEntry(ctx, who, state, rows[0])
 	if err == nil && !visible {
-		hidden := access.Decision{Reasons: []string{"nothing of the revision may be read"}}
-		err = s.answer(ctx, who, access.ConfigRead, state, access.Resource{Name: "log/" + strconv.FormatInt(int64(revision), 10)}, hidden)
+		err = s.answer(ctx, who, access.ConfigRead, state, access.Resource{Name: "log/" + strconv.FormatInt(int64(revision), 10)}, denied("nothing of the revision may be read"))
 	}
 	if err == nil {
 		err = s.hideDigests(ctx, who, state, &entry)

@@ -157,7 +157,7 @@ func (s *Service) findSecret(ctx context.Context, who Caller, action access.Acti
 		resource := secretResource(tree.Name(id), path)
 		if d := s.decide(ctx, who, action, state, resource); !d.Allowed {
 			resource.Tenant = state.tenant.ID
-			if err := s.recordDenial(ctx, who, action, state.tenant.ID, resource, d); err != nil {
+			if err := s.recordDenial(ctx, who, action, state.tenant.ID, resource, d.Decision); err != nil {
 				return nil, err
 			}
 			head = nil

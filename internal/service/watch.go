@@ -53,10 +53,9 @@ func (s *Service) Watch(ctx context.Context, who Caller, tenant string, in Watch
 	if err != nil {
 		return nil, err
 	}
-	if open := s.watchers.Add(1); open > int64(s.limits().Watchers) {
-		s.watchers.Add(-1)
+	if limit := int64(s.limits().Watchers); !enter(&s.watchers, limit) {
 		return nil, config.Errorf(config.KindOverloaded, "too many watches are open").
-			Hint("try again in a moment, or let several services share one watch").Over(int64(s.limits().Watchers), open)
+			Hint("try again in a moment, or let several services share one watch").Over(limit, limit+1)
 	}
 	state.watches.Add(1)
 	state.feed.Follow()
@@ -94,8 +93,10 @@ func (w *Watcher) Recheck(ctx context.Context) error {
 		return err
 	}
 	w.who.Principal = p
-	_, err = w.s.guardAny(ctx, w.who, access.ConfigRead, w.state.tenant.Name, access.Resource{Environment: w.in.Environment, Prefix: w.in.Prefix})
-	return err
+	whole := access.Resource{Environment: w.in.Environment, Prefix: w.in.Prefix}
+	decision := w.s.decideAny(ctx, w.who, access.ConfigRead, w.state, whole)
+	decision.grant = nil // that it is used was put on record when the watch began
+	return w.s.answer(ctx, w.who, access.ConfigRead, w.state, whole, decision)
 }
 
 // Take answers what was committed since the position and moves it on. It may
