@@ -28,16 +28,19 @@ const (
 // where sameness matters, Details holds keyed hashes.
 type Record struct {
 	Time      time.Time
-	Event     string // what happened, as in config.change or authentication.failed
-	Actor     string // who did it: a token's id and name, or system
-	Tenant    string // the tenant's id in hexadecimal; empty for the server
-	Resource  string // what it was done to
-	Action    string // the guard's action
+	Event     string   // what happened, as in config.change or authentication.failed
+	Actor     string   // who did it: a token's id and name, or system
+	Tenant    string   // the tenant's id in hexadecimal; empty for the server
+	Resource  string   // what it was done to
+	Resources []string // what else it was done to, sorted; only of what is done to several things at once
+	Action    string   // the guard's action
 	Outcome   Outcome
 	Reason    string
 	Revision  int64 // the revision that it made; zero when it made none
 	RequestID string
+	Session   string // what tells one login of the actor from another
 	Source    string // network address of the caller
+	TraceID   string // of the caller's trace: 32 hexadecimal digits (W3C Trace Context)
 	UserAgent string
 	Details   map[string]string
 }
