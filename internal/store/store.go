@@ -35,6 +35,7 @@ type Store interface {
 	Identities
 	TokenUses
 	Auditor
+	Chains
 	DataKeys
 	Secrets
 	Rules

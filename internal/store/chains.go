@@ -1,0 +1,174 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/llm-devops/llm-config-manager/internal/audit"
+	"github.com/llm-devops/llm-config-manager/internal/config"
+)
+
+// Chains keeps the audit chains for as long as they have to be: their newest
+// links hot, as rows; older ones in segments; and where to look for what. The
+// zero tenant's chain is the server's. Chains of deleted tenants are there too;
+// a chain that never was is KindNotFound.
+type Chains interface {
+	// Chain is where a chain stands.
+	Chain(ctx context.Context, tenant config.TenantID) (Chain, error)
+	// ScanChains answers chains by tenant id, bytewise.
+	ScanChains(ctx context.Context, scan ChainScan) ([]Chain, error)
+	// AuditBack must answer the hot links before a sequence number, newest first, at most limit.
+	AuditBack(ctx context.Context, tenant config.TenantID, before uint64, limit int) ([]audit.Link, error)
+	// AuditOf must answer the hot links of the sequence numbers named, in the
+	// order of the chain; missing ones are left out.
+	AuditOf(ctx context.Context, tenant config.TenantID, sequences []uint64) ([]audit.Link, error)
+	// AuditFeed must answer the hot links of all chains behind a position, at most
+	// limit, in an order in which those of one chain follow each other. Whoever
+	// goes on behind the last position that was answered misses none that is
+	// still hot. Zero is before all.
+	AuditFeed(ctx context.Context, after int64, limit int) ([]FedLink, error)
+
+	// Segments are those of a chain whose Last is after a sequence number, in the order of the chain.
+	Segments(ctx context.Context, tenant config.TenantID, after uint64, limit int) ([]Segment, error)
+	// FedSegment is, over all chains, the segment with the lowest LastPosition
+	// behind a position that is not disposed of; KindNotFound when there is none.
+	FedSegment(ctx context.Context, after int64) (Segment, error)
+	// SegmentBody is the body of a warm segment; else KindNotFound.
+	SegmentBody(ctx context.Context, tenant config.TenantID, first uint64) ([]byte, error)
+	// PackLinks must, in one transaction, keep a segment with its body and remove
+	// the links that it is of. Unless these are the oldest hot links, Hash is that
+	// of the last of them, From is where the segment before ended, and a link stays
+	// hot behind them, it is KindConflict. LastPosition and Packed are the engine's to fill in.
+	PackLinks(ctx context.Context, tenant config.TenantID, segment Segment, body []byte) error
+	// ArchiveSegment must note where a warm segment lies now and drop its body. One
+	// that is cold already is left as it is; one that is not there, or was disposed
+	// of, is KindConflict.
+	ArchiveSegment(ctx context.Context, tenant config.TenantID, first uint64, location string) error
+	// DisposeSegment must, in one transaction, drop the body of a segment and all
+	// blocks that reach no further, and append the record to its chain, also when
+	// the tenant was deleted. A hold, a segment before it that is not disposed of,
+	// and one that is disposed of already are KindConflict. Its location stays.
+	DisposeSegment(ctx context.Context, tenant config.TenantID, first uint64, record audit.Record) error
+	// ForgetLocation notes that nothing lies any more where a segment that was
+	// disposed of lay.
+	ForgetLocation(ctx context.Context, tenant config.TenantID, first uint64) error
+	// Hold must set or, with a zero Hold, lift the legal hold of a chain, and append
+	// the record to it and to the server's chain, in one transaction. Lifting where
+	// there is none is KindNotFound. While it stands DeleteTenant is KindInUse.
+	Hold(ctx context.Context, tenant config.TenantID, hold Hold, record audit.Record) error
+
+	// PutBlock keeps where to look for some links, in the place of a block that
+	// begins alike.
+	PutBlock(ctx context.Context, tenant config.TenantID, block Block) error
+	// Blocks must answer those with First below a sequence number, newest first, at most limit.
+	Blocks(ctx context.Context, tenant config.TenantID, before uint64, limit int) ([]Block, error)
+
+	// PutCheckpoints keeps signed checkpoints, in one transaction; one of the same
+	// size is replaced. Position and Time as kept are the engine's to fill in.
+	PutCheckpoints(ctx context.Context, checkpoints []Checkpoint) error
+	// Checkpoints pages through those of a chain, newest first.
+	Checkpoints(ctx context.Context, tenant config.TenantID, page Page) ([]Checkpoint, Cursor, error)
+	// CheckpointsFrom must answer those of a chain at a sequence number or after, in the order of the chain.
+	CheckpointsFrom(ctx context.Context, tenant config.TenantID, sequence uint64, limit int) ([]Checkpoint, error)
+	// CheckpointFeed must answer the checkpoints of all chains behind a position,
+	// in the order in which they were kept.
+	CheckpointFeed(ctx context.Context, after int64, limit int) ([]Checkpoint, error)
+	// ThinCheckpoints must drop, of a chain's checkpoints from before a time, all but
+	// the last of each day (UTC) and the newest of all.
+	ThinCheckpoints(ctx context.Context, tenant config.TenantID, before time.Time) error
+
+	// SigningKeys are the keys that sign checkpoints, oldest first.
+	SigningKeys(ctx context.Context) ([]SigningKey, error)
+	// AddSigningKey must add the next version, 1 for the first, else KindConflict,
+	// and append the record to the server's chain, in one transaction.
+	AddSigningKey(ctx context.Context, key SigningKey, record audit.Record) error
+
+	// Position is how far a consumer of a feed is, 0 when it has not begun.
+	Position(ctx context.Context, consumer string) (int64, error)
+	// PutPosition keeps how far a consumer is.
+	PutPosition(ctx context.Context, consumer string, position int64) error
+}
+
+// Chain is where a chain stands.
+type Chain struct {
+	Tenant     config.TenantID
+	Deleted    bool       // its tenant was
+	Head       audit.Head // of the newest link
+	Time       time.Time  // of the newest record
+	Hot        uint64     // sequence of the oldest hot link; Head's and one when there is none
+	Indexed    uint64     // the last that a block is of, from the first on without gaps
+	Checkpoint uint64     // sequence of the newest checkpoint
+	Hold       Hold       // zero for none
+}
+
+// ChainScan selects chains.
+type ChainScan struct {
+	After          *config.TenantID // behind this one; nil from the start
+	Limit          int
+	Unindexed      uint64 // only those with as many links that no block is of; 0 for all
+	Uncheckpointed bool   // only those whose newest link no checkpoint is of
+}
+
+// FedLink is a link of some chain, where AuditFeed met it.
+type FedLink struct {
+	audit.Link
+	Tenant   config.TenantID
+	Position int64
+}
+
+// SegmentState says where the records of a segment are.
+type SegmentState uint8
+
+// The states of a segment.
+const (
+	Warm     SegmentState = iota + 1 // in its body
+	Cold                             // in an archive
+	Disposed                         // nowhere
+)
+
+// Segment is a run of links that are kept together, compressed.
+type Segment struct {
+	Tenant       config.TenantID
+	First, Last  uint64
+	From         [32]byte // hash of the link before First
+	Hash         [32]byte // of link Last
+	FirstTime    time.Time
+	LastTime     time.Time
+	LastPosition int64 // of link Last, in the feed
+	State        SegmentState
+	Location     string   // in an archive; "" for none
+	Bytes        int64    // of the body
+	Digest       [32]byte // SHA-256 of the body
+	Packed       time.Time
+}
+
+// Hold keeps a chain from being disposed of.
+type Hold struct {
+	Reason string
+	Author string
+	Time   time.Time // the engine's to fill in
+}
+
+// Block says where to look for links First to Last.
+type Block struct {
+	First, Last uint64
+	Sealed      []byte
+}
+
+// Checkpoint is a signed note of where a chain stood.
+type Checkpoint struct {
+	Tenant   config.TenantID
+	Sequence uint64
+	Time     time.Time
+	Note     []byte
+	Position int64 // in CheckpointFeed
+}
+
+// SigningKey is a version of the key that signs checkpoints.
+type SigningKey struct {
+	Version uint32
+	Name    string // of the installation; the same for all versions
+	Public  string // as verifiers have it
+	Sealed  []byte
+	Created time.Time
+}
