@@ -38,6 +38,7 @@ const (
 	ServerTokenRead  Action = "server-token.read"
 	ServerTokenWrite Action = "server-token.write"
 	ServerAuditRead  Action = "server-audit.read"
+	AuditHold        Action = "audit.hold" // legal hold of a tenant's audit records
 	ServerKeyRead    Action = "server-key.read"
 	ServerKeyWrite   Action = "server-key.write"
 	SettingsRead     Action = "settings.read"
@@ -119,6 +120,7 @@ var Actions = []ActionInfo{
 	{QuotaWrite, []Group{Serve}, OnTenant, false},
 	{GrantRequest, []Group{Serve}, OnTenant, false},
 	{GrantApprove, []Group{Serve}, OnTenant, false},
+	{AuditHold, []Group{Serve}, OnServer | OnTenant, false},
 	{ServerTokenRead, []Group{Serve}, OnServer, false},
 	{ServerTokenWrite, []Group{Serve}, OnServer, false},
 	{ServerAuditRead, []Group{Serve}, OnServer, false},
