@@ -230,7 +230,7 @@ func (s *Service) record(who Caller, event string, action access.Action, resourc
 	record := audit.Record{
 		Time: s.clock(), Event: event, Actor: who.Principal.Actor(), Action: string(action),
 		Resource: resource, Outcome: audit.Success,
-		RequestID: who.RequestID, UserAgent: who.UserAgent,
+		RequestID: who.RequestID, TraceID: who.TraceID, Session: who.Session, UserAgent: who.UserAgent,
 	}
 	if who.Source.IsValid() {
 		record.Source = who.Source.String()
