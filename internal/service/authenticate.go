@@ -87,7 +87,7 @@ func (s *Service) claimed(ctx context.Context, who Caller, c identity.Claimed, c
 		}
 		p.Tenant = state.tenant.ID
 	}
-	who.Principal, who.Claimed = p.Sealed(), &c
+	who.Principal, who.Claimed, who.Session = p.Sealed(), &c, c.Session
 	return who, nil
 }
 

@@ -2,12 +2,14 @@ package service
 
 import (
 	"context"
+	"encoding/hex"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/llm-devops/llm-config-manager/internal/access"
+	"github.com/llm-devops/llm-config-manager/internal/audit"
 	"github.com/llm-devops/llm-config-manager/internal/config"
 	"github.com/llm-devops/llm-config-manager/internal/seal"
 	"github.com/llm-devops/llm-config-manager/internal/store"
@@ -396,10 +398,9 @@ func (s *Service) proposeChange(ctx context.Context, who Caller, plan *plan, w w
 		p.body.Effects = append(p.body.Effects, recorded)
 	}
 	first := plan.edits[0]
-	resource := resourceName(access.Resource{Tenant: plan.tenant, Environment: plan.tree.Name(first.at.environment), Path: first.at.path})
-	record := s.record(who, w.event, access.ConfigWrite, resource)
-	if len(plan.edits) > 1 {
-		record.Details = map[string]string{"edits": strconv.Itoa(len(plan.edits))}
+	record, err := s.changeRecord(ctx, who, w.event, plan)
+	if err != nil {
+		return nil, err
 	}
 	p.write = store.Write{
 		Expect: plan.expect(),
@@ -411,6 +412,28 @@ func (s *Service) proposeChange(ctx context.Context, who Caller, plan *plan, w w
 		Audit:  record,
 	}
 	return p, nil
+}
+
+// changeRecord names every layer that a change writes. Its keyed hash is the same
+// wherever the same content was written, and tells nobody what that is.
+func (s *Service) changeRecord(ctx context.Context, who Caller, event string, plan *plan) (audit.Record, error) {
+	var content []byte
+	resources := make([]string, 0, len(plan.edits))
+	for _, e := range plan.edits {
+		name := resourceName(access.Resource{Tenant: plan.tenant, Environment: plan.tree.Name(e.at.environment), Path: e.at.path})
+		resources = append(resources, name)
+		digest := e.after.doc.Digest() // of nothing, where it is deleted
+		content = append(content, digest[:]...)
+	}
+	record := s.record(who, event, access.ConfigWrite, resources[0])
+	record.Resources = resources[1:]
+	slices.Sort(record.Resources)
+	hash, err := s.keyring.MAC(ctx, plan.tenant, "audit content", content)
+	record.Details = map[string]string{"content": hex.EncodeToString(hash[:16])}
+	if len(resources) > 1 {
+		record.Details["edits"] = strconv.Itoa(len(resources))
+	}
+	return record, err
 }
 
 func (s *Service) sealLayers(ctx context.Context, plan *plan) ([]store.LayerWrite, error) {

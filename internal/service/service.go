@@ -198,8 +198,8 @@ type Caller struct {
 	Source      netip.Addr        // network address; the zero Addr when it is unknown
 	Claimed     *identity.Claimed // what vouches for the principal; nil for a token
 	UserAgent   string
-	TraceID     string // of the caller's trace; "" for none
-	Session     string // what tells one login of the principal from another; "" for none
+	TraceID     string       // of the caller's trace; "" for none
+	Session     string       // what tells one login of the principal from another; "" for none
 	Idempotency *Idempotency // nil when the request carries no key
 }
 

@@ -44,6 +44,9 @@ func (v *Verifier) Certificate(leaf *x509.Certificate) (Claimed, error) {
 		return Claimed{}, refused(fmt.Errorf("no rule is about the certificate's names %q", claims))
 	}
 	c := Claimed{Method: access.MethodCertificate, ID: id, Name: shown(id), Claims: claims, Expires: leaf.NotAfter}
+	if leaf.SerialNumber != nil {
+		c.Session = shown(leaf.SerialNumber.Text(16))
+	}
 	return c.given(g), nil
 }
 

@@ -25,6 +25,7 @@ type Claimed struct {
 	ServerAdmin bool                // of the server
 	Claims      map[string][]string // what the token or the certificate says; values sorted, none twice
 	Expires     time.Time           // from then on it is nobody
+	Session     string              // what tells this login from others, as far as it says: sid, else jti, or the serial number; printable, 128 bytes at most
 
 	token evidence // what Still weighs again; zero for a certificate
 }

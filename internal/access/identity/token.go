@@ -150,9 +150,19 @@ func (t token) claimed(i Issuer, now time.Time) (Claimed, error) {
 	}
 	c := Claimed{
 		Method: access.MethodIdentity, Issuer: i.Name, ID: i.Name + ":" + subject, Name: shown(name),
-		Claims: claims, Expires: i.end(e), token: e,
+		Claims: claims, Expires: i.end(e), token: e, Session: t.session(),
 	}
 	return c.given(g), nil
+}
+
+// session is what the issuer calls the login, or this token of it.
+func (t token) session() string {
+	for _, name := range []string{"sid", "jti"} {
+		if id, _ := t.payload[name].(string); id != "" {
+			return shown(id)
+		}
+	}
+	return ""
 }
 
 // evidence reads what settings decide on.
