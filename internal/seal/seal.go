@@ -35,15 +35,17 @@ type Kind uint8
 
 // The kinds.
 const (
-	Layer       Kind = 1 // the document of a layer's version
-	LayerDigest Kind = 2 // what is left of a destroyed version
-	Entry       Kind = 3 // the body of a log entry
-	Idempotent  Kind = 4 // an answer kept for an idempotency key
-	SecretValue Kind = 5 // the value of a secret's version, see SealSecret
-	Secret      Kind = 6 // the record of a secret
-	Ack         Kind = 7 // what a client says it runs
-	Rule        Kind = 8 // a version of what governs a tenant
-	Decision    Kind = 9 // a sample of what was decided
+	Layer       Kind = 1  // the document of a layer's version
+	LayerDigest Kind = 2  // what is left of a destroyed version
+	Entry       Kind = 3  // the body of a log entry
+	Idempotent  Kind = 4  // an answer kept for an idempotency key
+	SecretValue Kind = 5  // the value of a secret's version, see SealSecret
+	Secret      Kind = 6  // the record of a secret
+	Ack         Kind = 7  // what a client says it runs
+	Rule        Kind = 8  // a version of what governs a tenant
+	Decision    Kind = 9  // a sample of what was decided
+	AuditBlock  Kind = 10 // where to look for audit records
+	AuditKey    Kind = 11 // the key that signs audit checkpoints
 )
 
 var kindNames = map[Kind]string{
@@ -56,6 +58,8 @@ var kindNames = map[Kind]string{
 	Ack:         "acknowledgement",
 	Rule:        "rule",
 	Decision:    "past decision",
+	AuditBlock:  "audit index",
+	AuditKey:    "checkpoint key",
 }
 
 func (k Kind) String() string {

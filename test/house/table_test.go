@@ -68,7 +68,7 @@ var owners = map[string][]string{
 	"github.com/danielgtaylor/huma/v2":                               {"internal/httpapi"},
 	"github.com/fsnotify/fsnotify":                                   {"internal/settings"},
 	"github.com/go-jose/go-jose/v4":                                  {"internal/access/identity"},
-	"github.com/klauspost/compress":                                  {"internal/seal", "internal/httpapi"},
+	"github.com/klauspost/compress":                                  {"internal/seal", "internal/httpapi", "internal/audit"},
 	"github.com/maypok86/otter/v2":                                   {"internal/access", "internal/access/identity", "internal/access/policy", "internal/cache", "internal/seal"},
 	"github.com/nbutton23/zxcvbn-go":                                 {"internal/secret", "internal/seal"},
 	"github.com/pressly/goose/v3":                                    {"internal/store/sqlite"},
