@@ -5,6 +5,10 @@ import (
 	"time"
 )
 
+// EventRecord names the events of an audit tail: data is an AuditRecord, id its
+// sequence. Beside them there is EventProgress: no record up to id is wanted.
+const EventRecord = "record"
+
 // AuditRecord is a record in its place in a chain.
 type AuditRecord struct {
 	Sequence int64           `json:"sequence"`

@@ -28,6 +28,8 @@ const (
 	TypeMergePatch = "application/merge-patch+json"
 	TypeJSONPatch  = "application/json-patch+json"
 	TypeEvents     = "text/event-stream"
+	TypeNDJSON     = "application/x-ndjson" // a JSON value a line
+	TypeMarkdown   = "text/markdown"
 )
 
 // Route patterns, in the form of net/http's ServeMux. {path...} holds slashes.

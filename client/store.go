@@ -217,12 +217,11 @@ func (s *Store) read(atLeast int64, read func() (revision int64, err error)) err
 // follow applies what the watch tells, in its order. It never tells values, so
 // documents that are to be revealed need not come with it.
 func (s *Store) follow(ctx context.Context) {
-	f := &follower{
-		client: s.client, environment: s.environment,
-		query:  WatchQuery{Prefix: commonPrefix(slices.Concat(s.paths, s.secretPaths)), After: s.position, Data: !s.reveal},
-		opened: s.connected, alive: s.alive,
-	}
-	for event, err := range f.events(ctx) {
+	w := s.client.watch(s.environment, WatchQuery{
+		Prefix: commonPrefix(slices.Concat(s.paths, s.secretPaths)), After: s.position, Data: !s.reveal,
+	})
+	w.opened, w.alive = s.connected, s.alive
+	for event, err := range w.events(ctx) {
 		if err != nil {
 			s.disconnected(err)
 			continue
