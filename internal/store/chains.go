@@ -8,27 +8,35 @@ import (
 	"github.com/llm-devops/llm-config-manager/internal/config"
 )
 
+// MaxPacked bounds the links of a segment, and so how long packing them keeps
+// other writes waiting.
+const MaxPacked = 10_000
+
 // Chains keeps the audit chains for as long as they have to be: their newest
 // links hot, as rows; older ones in segments; and where to look for what. The
-// zero tenant's chain is the server's. Chains of deleted tenants are there too;
-// a chain that never was is KindNotFound.
+// zero tenant's chain is the server's. Chains of deleted tenants stay, can be
+// read and go on like any other. Of a chain that never was there is nothing to
+// read; Chain, and what writes to it, is KindNotFound. What is refused leaves
+// nothing behind.
 type Chains interface {
 	// Chain is where a chain stands.
 	Chain(ctx context.Context, tenant config.TenantID) (Chain, error)
-	// ScanChains answers chains by tenant id, bytewise.
+	// ScanChains answers chains by tenant id, bytewise: the server's first, those
+	// of deleted tenants too.
 	ScanChains(ctx context.Context, scan ChainScan) ([]Chain, error)
 	// AuditBack must answer the hot links before a sequence number, newest first, at most limit.
 	AuditBack(ctx context.Context, tenant config.TenantID, before uint64, limit int) ([]audit.Link, error)
 	// AuditOf must answer the hot links of the sequence numbers named, in the
-	// order of the chain; missing ones are left out.
+	// order of the chain, each once; missing ones are left out.
 	AuditOf(ctx context.Context, tenant config.TenantID, sequences []uint64) ([]audit.Link, error)
 	// AuditFeed must answer the hot links of all chains behind a position, at most
 	// limit, in an order in which those of one chain follow each other. Whoever
 	// goes on behind the last position that was answered misses none that is
-	// still hot. Zero is before all.
+	// still hot. Zero is before all. No position is ever used twice.
 	AuditFeed(ctx context.Context, after int64, limit int) ([]FedLink, error)
 
-	// Segments are those of a chain whose Last is after a sequence number, in the order of the chain.
+	// Segments are those of a chain whose Last is after a sequence number, in the
+	// order of the chain, at most limit; disposed ones too.
 	Segments(ctx context.Context, tenant config.TenantID, after uint64, limit int) ([]Segment, error)
 	// FedSegment is, over all chains, the segment with the lowest LastPosition
 	// behind a position that is not disposed of; KindNotFound when there is none.
@@ -36,25 +44,29 @@ type Chains interface {
 	// SegmentBody is the body of a warm segment; else KindNotFound.
 	SegmentBody(ctx context.Context, tenant config.TenantID, first uint64) ([]byte, error)
 	// PackLinks must, in one transaction, keep a segment with its body and remove
-	// the links that it is of. Unless these are the oldest hot links, Hash is that
-	// of the last of them, From is where the segment before ended, and a link stays
-	// hot behind them, it is KindConflict. LastPosition and Packed are the engine's to fill in.
+	// the links that it is of, at most MaxPacked. Unless these are the oldest hot
+	// links, Hash is that of the last of them, From is where the segment before
+	// ended, and a link stays hot behind them, it is KindConflict. State, Location,
+	// LastPosition, Bytes and Packed are the engine's to fill in.
 	PackLinks(ctx context.Context, tenant config.TenantID, segment Segment, body []byte) error
 	// ArchiveSegment must note where a warm segment lies now and drop its body. One
 	// that is cold already is left as it is; one that is not there, or was disposed
 	// of, is KindConflict.
 	ArchiveSegment(ctx context.Context, tenant config.TenantID, first uint64, location string) error
 	// DisposeSegment must, in one transaction, drop the body of a segment and all
-	// blocks that reach no further, and append the record to its chain, also when
-	// the tenant was deleted. A hold, a segment before it that is not disposed of,
-	// and one that is disposed of already are KindConflict. Its location stays.
+	// blocks that reach no further, and append the record to its chain, its Time the
+	// engine's to fill in. A hold, a segment before it that is not disposed of, and
+	// one that is not there or was disposed of already are KindConflict. Its
+	// location stays. The body must not be found in the database's files afterwards.
 	DisposeSegment(ctx context.Context, tenant config.TenantID, first uint64, record audit.Record) error
 	// ForgetLocation notes that nothing lies any more where a segment that was
-	// disposed of lay.
+	// disposed of lay; of any other it is KindConflict.
 	ForgetLocation(ctx context.Context, tenant config.TenantID, first uint64) error
 	// Hold must set or, with a zero Hold, lift the legal hold of a chain, and append
-	// the record to it and to the server's chain, in one transaction. Lifting where
-	// there is none is KindNotFound. While it stands DeleteTenant is KindInUse.
+	// the record to it and to the server's chain (once, when these are the same),
+	// its Time the engine's to fill in, in one transaction. A hold that stands is
+	// replaced; lifting where there is none is KindNotFound. While it stands
+	// DeleteTenant is KindInUse.
 	Hold(ctx context.Context, tenant config.TenantID, hold Hold, record audit.Record) error
 
 	// PutBlock keeps where to look for some links, in the place of a block that
@@ -63,24 +75,27 @@ type Chains interface {
 	// Blocks must answer those with First below a sequence number, newest first, at most limit.
 	Blocks(ctx context.Context, tenant config.TenantID, before uint64, limit int) ([]Block, error)
 
-	// PutCheckpoints keeps signed checkpoints, in one transaction; one of the same
-	// size is replaced. Position and Time as kept are the engine's to fill in.
+	// PutCheckpoints keeps signed checkpoints, all or none; one of the same chain
+	// and size is replaced. Position and Time are the engine's to fill in.
 	PutCheckpoints(ctx context.Context, checkpoints []Checkpoint) error
 	// Checkpoints pages through those of a chain, newest first.
 	Checkpoints(ctx context.Context, tenant config.TenantID, page Page) ([]Checkpoint, Cursor, error)
-	// CheckpointsFrom must answer those of a chain at a sequence number or after, in the order of the chain.
+	// CheckpointsFrom must answer those of a chain at a sequence number or after,
+	// in the order of the chain, at most limit.
 	CheckpointsFrom(ctx context.Context, tenant config.TenantID, sequence uint64, limit int) ([]Checkpoint, error)
-	// CheckpointFeed must answer the checkpoints of all chains behind a position,
-	// in the order in which they were kept.
+	// CheckpointFeed must answer the checkpoints of all chains behind a position, in
+	// the order in which they were kept, at most limit. One that is replaced comes
+	// again at a new position. No position is ever used twice.
 	CheckpointFeed(ctx context.Context, after int64, limit int) ([]Checkpoint, error)
-	// ThinCheckpoints must drop, of a chain's checkpoints from before a time, all but
-	// the last of each day (UTC) and the newest of all.
+	// ThinCheckpoints must drop, of a chain's checkpoints that were kept before a
+	// time, all but the last of each day (UTC) and the newest of all.
 	ThinCheckpoints(ctx context.Context, tenant config.TenantID, before time.Time) error
 
 	// SigningKeys are the keys that sign checkpoints, oldest first.
 	SigningKeys(ctx context.Context) ([]SigningKey, error)
 	// AddSigningKey must add the next version, 1 for the first, else KindConflict,
-	// and append the record to the server's chain, in one transaction.
+	// and append the record to the server's chain, its Time the engine's to fill
+	// in, in one transaction.
 	AddSigningKey(ctx context.Context, key SigningKey, record audit.Record) error
 
 	// Position is how far a consumer of a feed is, 0 when it has not begun.
@@ -97,7 +112,7 @@ type Chain struct {
 	Time       time.Time  // of the newest record
 	Hot        uint64     // sequence of the oldest hot link; Head's and one when there is none
 	Indexed    uint64     // the last that a block is of, from the first on without gaps
-	Checkpoint uint64     // sequence of the newest checkpoint
+	Checkpoint uint64     // the highest that a checkpoint was kept of
 	Hold       Hold       // zero for none
 }
 
@@ -138,7 +153,7 @@ type Segment struct {
 	State        SegmentState
 	Location     string   // in an archive; "" for none
 	Bytes        int64    // of the body
-	Digest       [32]byte // SHA-256 of the body
+	Digest       [32]byte // SHA-256 of the body, as the caller says
 	Packed       time.Time
 }
 
@@ -159,7 +174,7 @@ type Block struct {
 type Checkpoint struct {
 	Tenant   config.TenantID
 	Sequence uint64
-	Time     time.Time
+	Time     time.Time // when it was kept, never before the newest record then
 	Note     []byte
 	Position int64 // in CheckpointFeed
 }

@@ -47,7 +47,7 @@ func (a *appendAccess) store(t *tx) error {
 		}
 	}
 	for i := range a.served {
-		w, first := &a.served[i], toNanos(t.now(state))
+		w, first := &a.served[i], t.nanos(state)
 		err := t.exec(insertServed, a.tenant[:], w.Principal, int64(w.Environment), w.Path.String(), int64(w.Version), first)
 		if err != nil {
 			return err
@@ -106,22 +106,4 @@ func (f *forgetServed) store(t *tx) error {
 	more, err := t.exists(existsServedBefore, f.before)
 	f.more = more
 	return err
-}
-
-const selectAudit = `
-SELECT sequence, hash, record FROM audit WHERE tenant = ? AND sequence > ? ORDER BY sequence LIMIT ?`
-
-// Audit implements store.Auditor.
-func (s *Store) Audit(ctx context.Context, tenant config.TenantID, after uint64, limit int) ([]audit.Link, error) {
-	if err := checkLimit(limit); err != nil {
-		return nil, err
-	}
-	var links []audit.Link
-	err := s.read(ctx, func(c *conn) error {
-		return c.query(selectAudit, func(r row) error {
-			links = append(links, audit.Link{Sequence: uint64(r.int(0)), Hash: r.hash(1), Record: r.bytes(2)})
-			return nil
-		}, tenant[:], int64(after), int64(limit))
-	})
-	return links, err
 }

@@ -2,76 +2,102 @@ package sqlite
 
 import (
 	"context"
-	"time"
 
 	"github.com/llm-devops/llm-config-manager/internal/audit"
 	"github.com/llm-devops/llm-config-manager/internal/config"
 	"github.com/llm-devops/llm-config-manager/internal/store"
 )
 
+const (
+	chainColumns = `t.id, t.deleted, t.audit_sequence, t.audit_hash, t.time,
+    (SELECT a.sequence FROM audit a WHERE a.tenant = t.id ORDER BY a.sequence LIMIT 1),
+    c.indexed, c.checkpoint, c.hold_reason, c.hold_author, c.hold_time
+FROM tenants t LEFT JOIN audit_chains c ON c.tenant = t.id`
+
+	selectChain = `SELECT ` + chainColumns + ` WHERE t.id = ?`
+
+	// An id is behind the empty blob, which cannot be an argument.
+	selectChains = `SELECT ` + chainColumns + `
+WHERE t.id > coalesce(?1, x'')
+AND (?2 = 0 OR t.audit_sequence - coalesce(c.indexed, 0) >= ?2)
+AND (?3 = 0 OR t.audit_sequence > coalesce(c.checkpoint, 0))
+ORDER BY t.id LIMIT ?4`
+)
+
+// Chain implements store.Chains.
 func (s *Store) Chain(ctx context.Context, tenant config.TenantID) (store.Chain, error) {
-	panic("not yet")
+	var chain store.Chain
+	err := error(noChain())
+	failed := s.read(ctx, func(c *conn) error {
+		return c.query(selectChain, func(r row) error { chain, err = chainOf(r), nil; return nil }, tenant[:])
+	})
+	if failed != nil {
+		err = failed
+	}
+	return chain, err
 }
+
+// ScanChains implements store.Chains.
 func (s *Store) ScanChains(ctx context.Context, scan store.ChainScan) ([]store.Chain, error) {
-	panic("not yet")
+	if err := checkLimit(scan.Limit); err != nil {
+		return nil, err
+	}
+	var after []byte
+	if scan.After != nil {
+		after = scan.After[:]
+	}
+	var chains []store.Chain
+	err := s.read(ctx, func(c *conn) error {
+		return c.query(selectChains, func(r row) error { chains = append(chains, chainOf(r)); return nil },
+			after, toSequence(scan.Unindexed), toInt(scan.Uncheckpointed), int64(scan.Limit))
+	})
+	return chains, err
 }
-func (s *Store) AuditBack(ctx context.Context, tenant config.TenantID, before uint64, limit int) ([]audit.Link, error) {
-	panic("not yet")
+
+func chainOf(r row) store.Chain {
+	c := store.Chain{
+		Tenant: r.tenant(0), Deleted: r.bool(1), Head: audit.Head{Sequence: uint64(r.int(2)), Hash: r.hash(3)}, Time: r.time(4),
+		Hot: uint64(r.int(5)), Indexed: uint64(r.int(6)), Checkpoint: uint64(r.int(7)),
+		Hold: store.Hold{Reason: r.text(8), Author: r.text(9), Time: r.time(10)},
+	}
+	if c.Hot == 0 {
+		c.Hot = c.Head.Sequence + 1
+	}
+	return c
 }
-func (s *Store) AuditOf(ctx context.Context, tenant config.TenantID, sequences []uint64) ([]audit.Link, error) {
-	panic("not yet")
+
+func noChain() error {
+	return config.Errorf(config.KindNotFound, "there is no such audit chain").Hint("name a tenant that there is, or was")
 }
-func (s *Store) AuditFeed(ctx context.Context, after int64, limit int) ([]store.FedLink, error) {
-	panic("not yet")
+
+const (
+	selectPosition = `SELECT position FROM audit_positions WHERE consumer = ?`
+
+	upsertPosition = `
+INSERT INTO audit_positions (consumer, position) VALUES (?, ?)
+ON CONFLICT DO UPDATE SET position = excluded.position`
+)
+
+// Position implements store.Chains.
+func (s *Store) Position(ctx context.Context, consumer string) (int64, error) {
+	var position int64
+	err := s.read(ctx, func(c *conn) (err error) {
+		position, err = c.count(selectPosition, consumer)
+		return err
+	})
+	return position, err
 }
-func (s *Store) Segments(ctx context.Context, tenant config.TenantID, after uint64, limit int) ([]store.Segment, error) {
-	panic("not yet")
-}
-func (s *Store) FedSegment(ctx context.Context, after int64) (store.Segment, error) { panic("not yet") }
-func (s *Store) SegmentBody(ctx context.Context, tenant config.TenantID, first uint64) ([]byte, error) {
-	panic("not yet")
-}
-func (s *Store) PackLinks(ctx context.Context, tenant config.TenantID, segment store.Segment, body []byte) error {
-	panic("not yet")
-}
-func (s *Store) ArchiveSegment(ctx context.Context, tenant config.TenantID, first uint64, location string) error {
-	panic("not yet")
-}
-func (s *Store) DisposeSegment(ctx context.Context, tenant config.TenantID, first uint64, record audit.Record) error {
-	panic("not yet")
-}
-func (s *Store) ForgetLocation(ctx context.Context, tenant config.TenantID, first uint64) error {
-	panic("not yet")
-}
-func (s *Store) Hold(ctx context.Context, tenant config.TenantID, hold store.Hold, record audit.Record) error {
-	panic("not yet")
-}
-func (s *Store) PutBlock(ctx context.Context, tenant config.TenantID, block store.Block) error {
-	panic("not yet")
-}
-func (s *Store) Blocks(ctx context.Context, tenant config.TenantID, before uint64, limit int) ([]store.Block, error) {
-	panic("not yet")
-}
-func (s *Store) PutCheckpoints(ctx context.Context, checkpoints []store.Checkpoint) error {
-	panic("not yet")
-}
-func (s *Store) Checkpoints(ctx context.Context, tenant config.TenantID, page store.Page) ([]store.Checkpoint, store.Cursor, error) {
-	panic("not yet")
-}
-func (s *Store) CheckpointsFrom(ctx context.Context, tenant config.TenantID, sequence uint64, limit int) ([]store.Checkpoint, error) {
-	panic("not yet")
-}
-func (s *Store) CheckpointFeed(ctx context.Context, after int64, limit int) ([]store.Checkpoint, error) {
-	panic("not yet")
-}
-func (s *Store) ThinCheckpoints(ctx context.Context, tenant config.TenantID, before time.Time) error {
-	panic("not yet")
-}
-func (s *Store) SigningKeys(ctx context.Context) ([]store.SigningKey, error) { panic("not yet") }
-func (s *Store) AddSigningKey(ctx context.Context, key store.SigningKey, record audit.Record) error {
-	panic("not yet")
-}
-func (s *Store) Position(ctx context.Context, consumer string) (int64, error) { panic("not yet") }
+
+// PutPosition implements store.Chains.
 func (s *Store) PutPosition(ctx context.Context, consumer string, position int64) error {
-	panic("not yet")
+	return s.writer.do(ctx, &putPosition{consumer: consumer, position: position})
 }
+
+type putPosition struct {
+	uncounted
+	consumer string
+	position int64
+}
+
+func (*putPosition) check(*tx) error     { return nil }
+func (p *putPosition) store(t *tx) error { return t.exec(upsertPosition, p.consumer, p.position) }

@@ -127,6 +127,8 @@ func (r row) bytes(i int) []byte      { v, _ := r[i].([]byte); return v }
 func (r row) hash(i int) (h [32]byte) { copy(h[:], r.bytes(i)); return h }
 func (r row) time(i int) time.Time    { return fromNanos(r.int(i)) }
 
+func (r row) tenant(i int) (id config.TenantID) { copy(id[:], r.bytes(i)); return id }
+
 // path reads a path back. Only parsed paths are stored, so another text means
 // that somebody else wrote it.
 func (r row) path(i int) (config.Path, error) {

@@ -96,11 +96,14 @@ func (d *deleteTenant) check(t *tx) error {
 	if _, err := t.tenant(d.tenant); err != nil {
 		return err
 	}
+	if err := t.checkNotHeld(d.tenant); err != nil {
+		return err
+	}
 	return d.commit.check(t)
 }
 
-// tenantData is all that goes with a tenant: everything but its audit records
-// and the row that keeps its id from being used again. Secrets, and what clients
+// tenantData is all that goes with a tenant: everything but what there is of its
+// audit chain and the row that keeps its id from being used again. Secrets, and what clients
 // say of them, go by a trigger of that row, because they must go too when the
 // release before this one deletes the tenant.
 var tenantData = []string{

@@ -26,6 +26,7 @@ type tenantState struct {
 	usage        store.Usage
 	audit        audit.Head
 	acks         int64 // how many there are, or unknown
+	deleted      bool  // only its audit chain goes on
 	dirty        bool
 }
 
@@ -35,7 +36,8 @@ type tx struct {
 	clock   func() time.Time
 	tenants map[config.TenantID]*tenantState
 	dirty   []*tenantState
-	erase   bool // a body is destroyed
+	links   []newLink // that are yet to be inserted
+	erase   bool      // a body is destroyed
 }
 
 // apply runs the requests in their order. It answers the engine's failure; a
@@ -62,7 +64,7 @@ func (t *tx) apply(group []*request) error {
 			return err
 		}
 	}
-	return nil
+	return t.insertLinks()
 }
 
 // refusal tells a precondition that does not hold from a failure of the engine.
@@ -72,10 +74,30 @@ func refusal(err error) bool {
 }
 
 const selectTenant = `
-SELECT revision, time, environments, audit_sequence, audit_hash, rules, documents, bytes, secrets FROM tenants WHERE id = ? AND deleted = 0`
+SELECT revision, time, environments, audit_sequence, audit_hash, rules, documents, bytes, secrets, deleted
+FROM tenants WHERE id = ?`
 
 // tenant is the state of a live tenant; the error is of KindNotFound.
 func (t *tx) tenant(id config.TenantID) (*tenantState, error) {
+	s, err := t.state(id)
+	if err == nil && (s == nil || s.deleted) {
+		return nil, noTenant()
+	}
+	return s, err
+}
+
+// chain is the state of a tenant whose audit chain there is, deleted or not; the
+// error is of KindNotFound.
+func (t *tx) chain(id config.TenantID) (*tenantState, error) {
+	s, err := t.state(id)
+	if err == nil && s == nil {
+		return nil, noChain()
+	}
+	return s, err
+}
+
+// state is the state of a tenant, nil when there never was one.
+func (t *tx) state(id config.TenantID) (*tenantState, error) {
 	if s, ok := t.tenants[id]; ok {
 		return s, nil
 	}
@@ -84,19 +106,16 @@ func (t *tx) tenant(id config.TenantID) (*tenantState, error) {
 		s = &tenantState{
 			id: id, revision: config.Revision(r.int(0)), nanos: r.int(1), environments: config.Revision(r.int(2)),
 			audit: audit.Head{Sequence: uint64(r.int(3)), Hash: r.hash(4)}, acks: unknown,
-			rules: config.Revision(r.int(5)),
-			usage: store.Usage{Documents: r.int(6), Bytes: r.int(7), Secrets: r.int(8)},
+			rules:   config.Revision(r.int(5)),
+			usage:   store.Usage{Documents: r.int(6), Bytes: r.int(7), Secrets: r.int(8)},
+			deleted: r.bool(9),
 		}
 		return nil
 	}, id[:])
-	if err != nil {
-		return nil, err
+	if err == nil && s != nil {
+		t.tenants[id] = s
 	}
-	if s == nil {
-		return nil, noTenant()
-	}
-	t.tenants[id] = s
-	return s, nil
+	return s, err
 }
 
 const updateTenant = `
@@ -124,25 +143,17 @@ func (t *tx) touch(s *tenantState) {
 // now is the time of the tenant's next record: never before its last one.
 func (t *tx) now(s *tenantState) time.Time {
 	t.touch(s)
-	s.nanos = max(s.nanos, t.clock().UnixNano())
+	s.nanos = t.nanos(s)
 	return fromNanos(s.nanos)
 }
+
+// nanos is the time of what is no record: it does not become the tenant's.
+func (t *tx) nanos(s *tenantState) int64 { return max(s.nanos, t.clock().UnixNano()) }
 
 // next begins the tenant's next revision.
 func (t *tx) next(s *tenantState) store.Receipt {
 	s.revision++
 	return store.Receipt{Revision: s.revision, Time: t.now(s)}
-}
-
-const insertAudit = `
-INSERT INTO audit (tenant, sequence, hash, record) VALUES (?, ?, ?, ?)`
-
-// append adds a record to the tenant's chain.
-func (t *tx) append(s *tenantState, record audit.Record) error {
-	t.touch(s)
-	link := s.audit.Next(record.Canonical())
-	s.audit = link.Head()
-	return t.exec(insertAudit, s.id[:], int64(link.Sequence), link.Hash[:], link.Record)
 }
 
 func noTenant() error {
