@@ -6,7 +6,7 @@ var (
 	pure    = []string{"internal/canon", "internal/config", "internal/audit"}
 	storage = join(pure, "internal/store", "internal/telemetry")
 	ground  = join(storage, "internal/access", "internal/access/identity", "internal/access/policy", "internal/access/identity", "internal/seal", "internal/cache", "internal/watch", "internal/secret")
-	product = join(ground, "api", "client", "internal/service", "internal/httpapi", "internal/store/sqlite", "internal/settings", "internal/harden", "internal/seal/keepers", "internal/webhook", "internal/jobs", "internal/limit", "internal/transport", "internal/transport/devca")
+	product = join(ground, "api", "client", "internal/service", "internal/httpapi", "internal/store/sqlite", "internal/settings", "internal/harden", "internal/seal/keepers", "internal/webhook", "internal/jobs", "internal/limit", "internal/transport", "internal/transport/devca", "internal/archive", "internal/sink")
 )
 
 // allowed says for each package which packages of this project its code may
@@ -18,8 +18,10 @@ var allowed = map[string][]string{
 	"internal/secret":    {"internal/canon", "internal/config"},
 	"internal/harden":    {},
 	"internal/telemetry": {},
-	"internal/settings":  {"internal/telemetry", "internal/transport", "internal/webhook"},
+	"internal/settings":  {"internal/archive", "internal/audit", "internal/config", "internal/sink", "internal/telemetry", "internal/transport", "internal/webhook"},
 	"internal/webhook":   {"internal/config"},
+	"internal/archive":   {"internal/config"},
+	"internal/sink":      {"internal/archive", "internal/audit", "internal/canon", "internal/config", "internal/webhook"},
 	"internal/convert":   {"internal/config", "internal/canon"},
 	"internal/transport": {"api", "internal/config", "internal/telemetry"},
 
@@ -87,10 +89,11 @@ var owners = map[string][]string{
 	"golang.org/x/time":                                              {"internal/limit"},
 	"modernc.org/sqlite":                                             {"internal/store/sqlite"},
 	"cloud.google.com/go/kms":                                        {"internal/seal/keepers"},
-	"google.golang.org/api":                                          {"internal/seal/keepers"},
+	"gocloud.dev":                                                    {"internal/archive"},
+	"google.golang.org/api":                                          {"internal/archive", "internal/seal/keepers"},
 	"google.golang.org/grpc":                                         {"internal/seal/keepers"},
 	"google.golang.org/protobuf":                                     {"internal/seal/keepers"},
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore":                   {"internal/seal/keepers"},
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore":                   {"internal/archive", "internal/seal/keepers"},
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity":               {"internal/seal/keepers"},
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys": {"internal/seal/keepers"},
 	"github.com/aws/aws-sdk-go-v2":                                   {"internal/seal/keepers"},
