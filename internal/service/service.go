@@ -18,6 +18,7 @@ import (
 	"github.com/llm-devops/llm-config-manager/internal/access"
 	"github.com/llm-devops/llm-config-manager/internal/access/identity"
 	"github.com/llm-devops/llm-config-manager/internal/access/policy"
+	"github.com/llm-devops/llm-config-manager/internal/audit"
 	"github.com/llm-devops/llm-config-manager/internal/cache"
 	"github.com/llm-devops/llm-config-manager/internal/config"
 	"github.com/llm-devops/llm-config-manager/internal/seal"
@@ -49,6 +50,9 @@ type Options struct {
 	Identities Identities // who has credentials that are no tokens; nil lets none of them in
 
 	Webhooks Webhooks           // calls rotation webhooks; nil refuses them
+	Archive  Archive            // keeps old audit records; nil leaves them in the store
+	Audit    func() AuditSetup  // asked at each use, so that it can be reloaded; nil for the defaults
+	Posture  func() Posture     // what compliance checks ask of the process; nil for nothing known
 	Metrics  *telemetry.Metrics // nil for none
 	Logger   *slog.Logger       // told of what an operator should see to; nil for nobody
 }
@@ -87,6 +91,15 @@ type Service struct {
 	metrics      *telemetry.Metrics
 	logger       *slog.Logger
 	rewraps      rewraps
+	archive      Archive // nil for none
+	blocks       *cache.Cache[chainKey, *audit.Block]
+	segments     *cache.Cache[chainKey, []audit.Link]
+	broken       brokenChains
+	alerts       alertFollower
+	keeping      keeping
+	sinks        sync.Map // name of a sink → *sinkState
+	auditSetup   func() AuditSetup
+	posture      func() Posture
 	unsettled    unsettled
 	rotating     sync.Map // dueKey → struct{}: secrets that are being rotated
 
@@ -171,6 +184,14 @@ func New(o Options) *Service {
 		Weight: servedCacheBytes, Age: servedAge,
 		Weigh: func(k servedKey, _ struct{}) uint32 { return uint32(len(k.Path.String()) + len(k.Principal) + 128) },
 	})
+	s.blocks, s.segments = newBlockCache(), newSegmentCache()
+	s.archive, s.auditSetup, s.posture = o.Archive, o.Audit, o.Posture
+	if s.auditSetup == nil {
+		s.auditSetup = func() AuditSetup { return AuditSetup{} }
+	}
+	if s.posture == nil {
+		s.posture = func() Posture { return Posture{} }
+	}
 	s.adoptions = cache.New(cache.Options[cache.VersionKey, time.Time]{
 		Weight: 1 << 20, Age: ackTime, Weigh: func(k cache.VersionKey, _ time.Time) uint32 { return uint32(len(k.Path.String()) + 128) },
 	})

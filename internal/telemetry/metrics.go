@@ -42,6 +42,8 @@ type Metrics struct {
 
 	certificateExpires *prometheus.GaugeVec
 	connectionsRefused prometheus.Counter
+
+	audit auditMetrics
 }
 
 // NewMetrics makes the metrics of a process that starts now. A nil clock is time.Now.
@@ -65,6 +67,7 @@ func NewMetrics(clock func() time.Time) *Metrics {
 	})
 	m.jobFailures = m.counters("job_failures_total", "Runs of background jobs that failed.", "job")
 	m.transport()
+	m.auditing()
 	m.registry.MustRegister(m.secretsOverdue, keyCollector{m}, newProcessCollector(clock))
 	return m
 }

@@ -1,0 +1,206 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/llm-devops/llm-config-manager/internal/audit"
+	"github.com/llm-devops/llm-config-manager/internal/config"
+	"github.com/llm-devops/llm-config-manager/internal/store"
+)
+
+// progressEvery is how often whoever waits for a verification is told how far it is.
+const progressEvery = time.Second
+
+// VerifyAudit follows a whole chain and its checkpoints, and puts on record what
+// it found. progress is told at most once a second how far it is.
+func (s *Service) VerifyAudit(ctx context.Context, who Caller, chain Chain, progress func(checked, of uint64)) (audit.Report, error) {
+	id, err := s.chainFor(ctx, who, chain)
+	if err != nil {
+		return audit.Report{}, err
+	}
+	report, err := s.verifyChain(ctx, id, progress)
+	if err != nil {
+		return audit.Report{}, err
+	}
+	details := map[string]string{"records": strconv.FormatUint(report.Records, 10), "last": strconv.FormatUint(report.Head.Sequence, 10)}
+	if report.Broken != nil {
+		details["broken"] = strconv.FormatUint(report.Broken.Sequence, 10)
+		s.chainBroken(ctx, id, report.Broken)
+	}
+	return report, s.recordReading(ctx, who, "audit.verify", chain, id, details)
+}
+
+// verifyChain follows a chain from its first record to the one that is its last
+// when it begins.
+func (s *Service) verifyChain(ctx context.Context, id config.TenantID, progress func(checked, of uint64)) (audit.Report, error) {
+	stands, err := s.store.Chain(ctx, id)
+	if err != nil {
+		return audit.Report{}, err
+	}
+	name, err := s.installation(ctx)
+	if err != nil {
+		return audit.Report{}, err
+	}
+	keys, err := s.store.SigningKeys(ctx)
+	if err != nil {
+		return audit.Report{}, err
+	}
+	follower := audit.NewFollower(audit.Origin(name, id), audit.Head{}, publicKeys(keys)...)
+	return s.follow(ctx, follower, stands, 0, stands.Head.Sequence, progress)
+}
+
+func publicKeys(keys []store.SigningKey) []string {
+	public := make([]string, len(keys))
+	for i, key := range keys {
+		public[i] = key.Public
+	}
+	return public
+}
+
+// follow feeds a follower with a part of a chain and its checkpoints.
+func (s *Service) follow(ctx context.Context, follower *audit.Follower, chain store.Chain, after, through uint64, progress func(checked, of uint64)) (audit.Report, error) {
+	notes := noteFeed{s: s, chain: chain.Tenant, next: after + 1}
+	told := s.clock()
+	checkpoint := func(note []byte) error {
+		if !follower.Checkpoint(note) {
+			return errEnough
+		}
+		return nil
+	}
+	err := s.walk(ctx, chain.Tenant, after, through, func(stub audit.Stub) error {
+		if !follower.Stub(stub) {
+			return errEnough
+		}
+		return notes.upTo(ctx, stub.Last, checkpoint)
+	}, func(links []audit.Link) error {
+		for _, l := range links {
+			if !follower.Link(l) {
+				return errEnough
+			}
+			if err := notes.upTo(ctx, l.Sequence, checkpoint); err != nil {
+				return err
+			}
+		}
+		if now := s.clock(); progress != nil && now.Sub(told) >= progressEvery {
+			told = now
+			progress(links[len(links)-1].Sequence, through)
+		}
+		return nil
+	})
+	var segment *brokenSegment
+	var broken *audit.Break
+	switch {
+	case errors.As(err, &segment):
+		broken = &audit.Break{Sequence: segment.segment.First, Reason: segment.Error()}
+	case err != nil && !errors.Is(err, errEnough):
+		return audit.Report{}, err
+	}
+	if err == nil { // checkpoints of records that there are not
+		if err := notes.upTo(ctx, 1<<62, checkpoint); err != nil && !errors.Is(err, errEnough) {
+			return audit.Report{}, err
+		}
+	}
+	report := follower.Finish()
+	if report.Broken == nil && broken == nil {
+		broken = endsAt(report.Head, chain.Head, through)
+	}
+	if report.Broken == nil {
+		report.Broken = broken
+	}
+	return report, nil
+}
+
+// endsAt holds the end of a chain against where the database says that it is.
+func endsAt(head, says audit.Head, through uint64) *audit.Break {
+	switch {
+	case head.Sequence < through:
+		return &audit.Break{Sequence: head.Sequence + 1, Reason: "it is missing: the chain ends before where the database says that it does, at record " + strconv.FormatUint(through, 10)}
+	case head.Sequence == says.Sequence && head.Hash != says.Hash:
+		return &audit.Break{Sequence: head.Sequence, Reason: "its hash is not the one that the database has for the end of the chain"}
+	}
+	return nil
+}
+
+// AuditStatus answers where a chain stands.
+func (s *Service) AuditStatus(ctx context.Context, who Caller, chain Chain) (AuditStatus, error) {
+	id, err := s.chainFor(ctx, who, chain)
+	if err != nil {
+		return AuditStatus{}, err
+	}
+	return s.chainStatus(ctx, id)
+}
+
+// AuditStatus is where a chain stands, and where its records are.
+type AuditStatus struct {
+	store.Chain
+	Origin     string
+	Warm, Cold AuditTier
+	Disposed   uint64
+	Newest     *store.Checkpoint // nil for none
+	Broken     string            // what was found wrong in the background; "" for nothing
+}
+
+// AuditTier is the records that are kept in one place.
+type AuditTier struct{ Records, Segments, Bytes int64 }
+
+// segmentsAtOnce is how many segments are read at a time.
+const segmentsAtOnce = 256
+
+func (s *Service) chainStatus(ctx context.Context, id config.TenantID) (status AuditStatus, err error) {
+	if status.Chain, err = s.store.Chain(ctx, id); err != nil {
+		return status, err
+	}
+	name, err := s.installation(ctx)
+	if err != nil {
+		return status, err
+	}
+	status.Origin, status.Broken = audit.Origin(name, id), s.broken.reason(id)
+	newest, _, err := s.store.Checkpoints(ctx, id, store.Page{Limit: 1})
+	if err != nil {
+		return status, err
+	}
+	if len(newest) > 0 {
+		status.Newest = &newest[0]
+	}
+	for after := uint64(0); ; {
+		segments, err := s.store.Segments(ctx, id, after, segmentsAtOnce)
+		if err != nil || len(segments) == 0 {
+			return status, err
+		}
+		for _, segment := range segments {
+			after = segment.Last
+			records := segment.Last - segment.First + 1
+			tier := &status.Warm
+			switch segment.State {
+			case store.Disposed:
+				status.Disposed += records
+				continue
+			case store.Cold:
+				tier = &status.Cold
+			}
+			tier.Records, tier.Segments, tier.Bytes = tier.Records+int64(records), tier.Segments+1, tier.Bytes+segment.Bytes
+		}
+	}
+}
+
+// AuditCheckpoints answers a page of the signed checkpoints of a chain, newest first.
+func (s *Service) AuditCheckpoints(ctx context.Context, who Caller, chain Chain, page Page) ([]store.Checkpoint, Cursor, error) {
+	id, err := s.chainFor(ctx, who, chain)
+	if err != nil {
+		return nil, "", err
+	}
+	pages := s.pagesOf(who, id, "checkpoints")
+	asked, err := pages.open(ctx, page)
+	if err != nil {
+		return nil, "", err
+	}
+	checkpoints, next, err := s.store.Checkpoints(ctx, id, asked)
+	if err != nil {
+		return nil, "", err
+	}
+	cursor, err := pages.seal(ctx, next)
+	return checkpoints, cursor, err
+}

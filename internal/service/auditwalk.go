@@ -1,0 +1,413 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/llm-devops/llm-config-manager/internal/access"
+	"github.com/llm-devops/llm-config-manager/internal/audit"
+	"github.com/llm-devops/llm-config-manager/internal/config"
+	"github.com/llm-devops/llm-config-manager/internal/store"
+)
+
+var errNoBody = errors.New("nothing is left of it")
+
+// errEnough ends a walk before its end.
+var errEnough = errors.New("enough")
+
+// walk goes forward through a chain, from behind after up to through: stub is told
+// of what was disposed of, each of the others, some at a time. Links are read
+// ahead of each, and belong to it until its next call.
+func (s *Service) walk(ctx context.Context, id config.TenantID, after, through uint64, stub func(audit.Stub) error, each func([]audit.Link) error) error {
+	for after < through {
+		links, segment, err := s.ahead(ctx, id, after)
+		switch {
+		case err != nil:
+			return err
+		case segment != nil:
+			if err := stub(stubOf(*segment)); err != nil {
+				return err
+			}
+			after = segment.Last
+			continue
+		case len(links) == 0:
+			return nil // the chain is shorter than it says; whoever walks it notices
+		}
+		if last := links[len(links)-1].Sequence; last > through {
+			n := len(links)
+			for n > 0 && links[n-1].Sequence > through {
+				n--
+			}
+			links = links[:n]
+		}
+		if len(links) == 0 {
+			return nil
+		}
+		if err := each(links); err != nil {
+			return err
+		}
+		after = max(after+1, links[len(links)-1].Sequence)
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ahead answers the links behind a sequence number, from wherever they are, or
+// the segment that was disposed of there. Links that do not go on from there are
+// answered as they are.
+func (s *Service) ahead(ctx context.Context, id config.TenantID, after uint64) ([]audit.Link, *store.Segment, error) {
+	for range 2 { // what is being packed is found in either place
+		links, err := s.store.Audit(ctx, id, after, linksAtOnce)
+		if err != nil {
+			return nil, nil, err
+		}
+		if len(links) > 0 && links[0].Sequence == after+1 {
+			return links, nil, nil
+		}
+		segments, err := s.store.Segments(ctx, id, after, 1)
+		if err != nil {
+			return nil, nil, err
+		}
+		if len(segments) == 0 {
+			if len(links) > 0 {
+				return links, nil, nil
+			}
+			continue
+		}
+		if segments[0].State == store.Disposed {
+			return nil, &segments[0], nil
+		}
+		packed, err := s.unpacked(ctx, segments[0])
+		if err != nil {
+			return nil, nil, err
+		}
+		for len(packed) > 0 && packed[0].Sequence <= after {
+			packed = packed[1:]
+		}
+		return packed, nil, nil
+	}
+	return nil, nil, nil
+}
+
+func stubOf(segment store.Segment) audit.Stub {
+	return audit.Stub{First: segment.First, Last: segment.Last, From: segment.From, Hash: segment.Hash}
+}
+
+// headAt is the head of a chain at a sequence number; of nothing, for 0.
+func (s *Service) headAt(ctx context.Context, id config.TenantID, sequence uint64) (audit.Head, error) {
+	if sequence == 0 {
+		return audit.Head{}, nil
+	}
+	links, err := s.linksOf(ctx, id, []uint64{sequence})
+	if err != nil {
+		return audit.Head{}, err
+	}
+	if len(links) == 1 {
+		return links[0].Head(), nil
+	}
+	segments, err := s.store.Segments(ctx, id, sequence-1, 1)
+	if err != nil {
+		return audit.Head{}, err
+	}
+	if len(segments) == 1 && segments[0].State == store.Disposed && segments[0].Last == sequence {
+		return audit.Head{Sequence: sequence, Hash: segments[0].Hash}, nil
+	}
+	return audit.Head{}, config.Errorf(config.KindNotFound, "there is no record %d on the chain", sequence).At("after").
+		Hint("`llm-config audit status` says where it begins and ends")
+}
+
+// ExportForm is the form of an export.
+type ExportForm string
+
+// The forms.
+const (
+	ExportNDJSON      ExportForm = "ndjson"      // can be verified
+	ExportCloudEvents ExportForm = "cloudevents" // one event a line
+)
+
+// ExportRequest asks for an export.
+type ExportRequest struct {
+	Form   ExportForm
+	After  uint64 // begin behind this record; 0 from the start
+	Filter audit.Filter
+}
+
+// ExportAudit decides on an export and puts it on record; then write writes it.
+// It ends with the record of itself. An error of write means that it is cut off.
+func (s *Service) ExportAudit(ctx context.Context, who Caller, chain Chain, request ExportRequest) (write func(io.Writer) error, err error) {
+	id, err := s.chainFor(ctx, who, chain)
+	if err != nil {
+		return nil, err
+	}
+	if err := request.Filter.Check(); err != nil {
+		return nil, err
+	}
+	if request.Form != ExportNDJSON && request.Form != ExportCloudEvents {
+		return nil, config.Errorf(config.KindBadRequest, "there is no export in the form %q", beginning(string(request.Form), maxRecordedName)).
+			At("format").Hint("ask for ndjson or cloudevents")
+	}
+	from, err := s.headAt(ctx, id, request.After)
+	if err != nil {
+		return nil, err
+	}
+	details := filterDetails(&request.Filter)
+	details["format"] = string(request.Form)
+	if request.After > 0 {
+		details["after"] = strconv.FormatUint(request.After, 10)
+	}
+	if err := s.recordReading(ctx, who, "audit.export", chain, id, details); err != nil {
+		return nil, err
+	}
+	name, err := s.installation(ctx)
+	if err != nil {
+		return nil, err
+	}
+	stands, err := s.store.Chain(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	e := exporting{s: s, ctx: ctx, chain: id, origin: audit.Origin(name, id), from: from, through: stands.Head.Sequence, filter: &request.Filter}
+	if request.Form == ExportCloudEvents {
+		return e.cloudEvents, nil
+	}
+	return e.chained, nil
+}
+
+// exporting is one export on its way.
+type exporting struct {
+	s       *Service
+	ctx     context.Context //nolint:containedctx // of the one call that it is of
+	chain   config.TenantID
+	origin  string
+	from    audit.Head
+	through uint64
+	filter  *audit.Filter
+}
+
+// chained writes what can be verified or, with a filter, looks like it.
+func (e exporting) chained(w io.Writer) error {
+	filtered := !e.filter.IsZero()
+	x, err := audit.NewExporter(w, e.origin, e.from, filtered)
+	if err != nil {
+		return err
+	}
+	if filtered {
+		if err := e.selected(func(l audit.Link) error { return x.Link(l) }); err != nil {
+			return err
+		}
+		return x.End()
+	}
+	notes := noteFeed{s: e.s, chain: e.chain, next: e.from.Sequence}
+	err = e.s.walk(e.ctx, e.chain, e.from.Sequence, e.through, func(stub audit.Stub) error {
+		if err := x.Stub(stub); err != nil {
+			return err
+		}
+		return notes.upTo(e.ctx, stub.Last, x.Checkpoint)
+	}, func(links []audit.Link) error {
+		for _, l := range links {
+			if err := x.Link(l); err != nil {
+				return err
+			}
+			if err := notes.upTo(e.ctx, l.Sequence, x.Checkpoint); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return x.End()
+}
+
+func (e exporting) cloudEvents(w io.Writer) error {
+	var line []byte
+	return e.selected(func(l audit.Link) (err error) {
+		if line, err = audit.AppendCloudEvent(line[:0], e.origin, l); err != nil {
+			return err
+		}
+		_, err = w.Write(append(line, '\n'))
+		return err
+	})
+}
+
+// selected goes through the links that the filter selects.
+func (e exporting) selected(each func(audit.Link) error) error {
+	all := e.filter.IsZero()
+	return e.s.walk(e.ctx, e.chain, e.from.Sequence, e.through, func(audit.Stub) error { return nil }, func(links []audit.Link) error {
+		for _, l := range links {
+			if !all {
+				r, err := audit.ParseRecord(l.Record)
+				if err != nil {
+					return unreadableRecord(l, err)
+				}
+				if !e.filter.Matches(&r) {
+					continue
+				}
+			}
+			if err := each(l); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// noteFeed reads the checkpoints of a chain in its order.
+type noteFeed struct {
+	s     *Service
+	chain config.TenantID
+	next  uint64 // the sequence number to read from
+	read  []store.Checkpoint
+	ended bool
+}
+
+// notesAtOnce is how many checkpoints are read at a time.
+const notesAtOnce = 256
+
+// upTo gives those at a sequence number or before it.
+func (f *noteFeed) upTo(ctx context.Context, sequence uint64, give func(note []byte) error) error {
+	for {
+		if len(f.read) == 0 && !f.ended && f.next <= sequence {
+			var err error
+			if f.read, err = f.s.store.CheckpointsFrom(ctx, f.chain, f.next, notesAtOnce); err != nil {
+				return err
+			}
+			if f.ended = len(f.read) < notesAtOnce; len(f.read) > 0 {
+				f.next = f.read[len(f.read)-1].Sequence + 1
+			}
+		}
+		if len(f.read) == 0 || f.read[0].Sequence > sequence {
+			return nil
+		}
+		if err := give(f.read[0].Note); err != nil {
+			return err
+		}
+		f.read = f.read[1:]
+	}
+}
+
+// tailAtOnce bounds what one look at a chain takes.
+const tailAtOnce = 500
+
+// AuditTail follows a chain.
+type AuditTail struct {
+	s        *Service
+	who      Caller
+	chain    Chain
+	id       config.TenantID
+	filter   audit.Filter
+	position uint64
+	asked    time.Time // when the rights were
+	leave    func()
+}
+
+// TailAudit follows the records of a chain that a filter selects, from behind a
+// record on; nil begins with what comes next, which is the record of itself.
+func (s *Service) TailAudit(ctx context.Context, who Caller, chain Chain, filter audit.Filter, after *uint64) (*AuditTail, error) {
+	id, err := s.chainFor(ctx, who, chain)
+	if err != nil {
+		return nil, err
+	}
+	if err := filter.Check(); err != nil {
+		return nil, err
+	}
+	stands, err := s.store.Chain(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	t := &AuditTail{s: s, who: who, chain: chain, id: id, filter: filter, position: stands.Head.Sequence, asked: s.clock()}
+	if after != nil {
+		if *after > stands.Head.Sequence {
+			return nil, config.Errorf(config.KindNotFound, "there is no record %d on the chain yet", *after).
+				Hint("the chain ends at %d; a database that was put back to an earlier state has lost records", stands.Head.Sequence)
+		}
+		t.position = *after
+	}
+	limit := s.limits().Watchers
+	if !enter(&s.watchers, int64(limit)) {
+		return nil, config.Errorf(config.KindOverloaded, "too many watches are open").Hint("close some, or raise max-watchers").Over(int64(limit), int64(limit)+1)
+	}
+	t.leave = func() { s.watchers.Add(-1) }
+	if err := s.recordReading(ctx, who, "audit.tail", chain, id, filterDetails(&filter)); err != nil {
+		t.Close()
+		return nil, err
+	}
+	return t, nil
+}
+
+// Next answers what has come since, at most some hundred records, perhaps none,
+// and never waits. It fails once the caller may not read the chain any more.
+func (t *AuditTail) Next(ctx context.Context) ([]audit.Link, error) {
+	if err := t.recheck(ctx); err != nil {
+		return nil, err
+	}
+	links, err := t.s.store.Audit(ctx, t.id, t.position, tailAtOnce)
+	if err != nil {
+		return nil, err
+	}
+	if len(links) == 0 || links[0].Sequence != t.position+1 {
+		var segment *store.Segment
+		if links, segment, err = t.s.ahead(ctx, t.id, t.position); err != nil {
+			return nil, err
+		}
+		if segment != nil {
+			t.position = segment.Last
+			return nil, nil
+		}
+	}
+	var selected []audit.Link
+	for _, l := range links[:min(len(links), tailAtOnce)] {
+		t.position = l.Sequence
+		r, err := audit.ParseRecord(l.Record)
+		if err != nil {
+			return nil, unreadableRecord(l, err)
+		}
+		if t.filter.Matches(&r) {
+			selected = append(selected, l)
+		}
+	}
+	return selected, nil
+}
+
+// recheckEvery is how often a tail's rights are asked anew.
+const recheckEvery = time.Second
+
+// recheck says whether the caller still is somebody, and may read the chain.
+func (t *AuditTail) recheck(ctx context.Context) error {
+	now := t.s.clock()
+	if !now.Before(t.asked) && now.Sub(t.asked) < recheckEvery {
+		return nil
+	}
+	principal, err := t.s.recheck(ctx, t.who)
+	if err != nil {
+		return err
+	}
+	t.who.Principal, t.asked = principal, now
+	if t.chain.Tenant == "" {
+		_, err := t.s.chainFor(ctx, t.who, t.chain)
+		return err
+	}
+	state, err := t.s.tenants.named(ctx, t.chain.Tenant)
+	if err == nil && state.tenant.ID != t.id { // another tenant has the name now
+		err = noTenant(t.chain.Tenant)
+	}
+	if err != nil {
+		return err
+	}
+	about := access.Resource{Name: auditName}
+	decision := t.s.decide(ctx, t.who, access.AuditRead, state, about)
+	decision.grant = nil // that it is used was put on record when the tail began
+	return t.s.answer(ctx, t.who, access.AuditRead, state, about, decision)
+}
+
+// Position is the last record that was looked at.
+func (t *AuditTail) Position() uint64 { return t.position }
+
+// Close makes room for another.
+func (t *AuditTail) Close() { t.leave() }

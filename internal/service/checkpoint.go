@@ -1,0 +1,322 @@
+package service
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"io"
+	"sync"
+
+	"github.com/llm-devops/llm-config-manager/internal/access"
+	"github.com/llm-devops/llm-config-manager/internal/audit"
+	"github.com/llm-devops/llm-config-manager/internal/config"
+	"github.com/llm-devops/llm-config-manager/internal/seal"
+	"github.com/llm-devops/llm-config-manager/internal/store"
+)
+
+const (
+	chainsAtOnce = 200 // whose checkpoints are kept in one transaction
+
+	// checkAtOnce is how many records of a chain are followed for one checkpoint.
+	// One that grows faster has more of them.
+	checkAtOnce = 200_000
+)
+
+// installationName is drawn once, and is how auditors know whose chains they see.
+func (s *Service) newInstallation() (string, error) {
+	var b [8]byte
+	_, err := io.ReadFull(s.random, b[:])
+	return "llm-config-" + hex.EncodeToString(b[:]), err
+}
+
+// installation is the name that the chains' origins begin with. The first who
+// asks for it makes the key that it belongs to.
+func (s *Service) installation(ctx context.Context) (string, error) {
+	keys, err := s.signingKeys(ctx)
+	if err != nil {
+		return "", err
+	}
+	return keys[0].Name, nil
+}
+
+// signingKeys are the keys that sign checkpoints, of which there is always one.
+func (s *Service) signingKeys(ctx context.Context) ([]store.SigningKey, error) {
+	for range maxAttempts {
+		keys, err := s.store.SigningKeys(ctx)
+		if err != nil || len(keys) > 0 {
+			return keys, err
+		}
+		name, err := s.newInstallation()
+		if err != nil {
+			return nil, unavailable(err, "no random numbers can be had")
+		}
+		if err := s.addSigningKey(ctx, system(), 1, name); err != nil && config.KindOf(err) != config.KindConflict {
+			return nil, err
+		}
+	}
+	return nil, config.Errorf(config.KindConflict, "others keep making the first key of checkpoints").Hint("try again")
+}
+
+func signingPlace(version uint32) seal.Place {
+	return seal.Place{Kind: seal.AuditKey, Path: "audit key", Version: int64(version)}
+}
+
+// addSigningKey makes a version of the key, and puts on record what its public
+// half is.
+func (s *Service) addSigningKey(ctx context.Context, who Caller, version uint32, name string) error {
+	var seed [32]byte
+	defer clear(seed[:])
+	if _, err := io.ReadFull(rand.Reader, seed[:]); err != nil {
+		return unavailable(err, "no random numbers can be had")
+	}
+	key, err := audit.NewSigningKey(name, seed)
+	if err != nil {
+		return err
+	}
+	sealed, err := s.keyring.Seal(ctx, signingPlace(version), seed[:])
+	if err != nil {
+		return err
+	}
+	record := s.record(who, "audit.key.rotate", access.ServerKeyWrite, resourceName(access.Resource{Name: "audit/keys"}))
+	record.Details = map[string]string{"version": versionText(config.Version(version)), "public": key.Public()}
+	return s.store.AddSigningKey(ctx, store.SigningKey{Version: version, Name: name, Public: key.Public(), Sealed: sealed, Created: s.clock()}, record)
+}
+
+// AuditKeys answers the keys that sign checkpoints, oldest first, for anybody who
+// is somebody: their public halves are no secret.
+func (s *Service) AuditKeys(ctx context.Context) ([]store.SigningKey, error) {
+	return s.signingKeys(ctx)
+}
+
+// RotateAuditKey makes a new key for checkpoints, and answers all of them. The
+// first checkpoint of each chain after it is signed by the old one as well, so
+// that who trusts that one can go on with the new.
+func (s *Service) RotateAuditKey(ctx context.Context, who Caller) ([]store.SigningKey, error) {
+	if err := s.guardServer(ctx, who, access.ServerKeyWrite, access.Resource{Name: "audit/keys"}); err != nil {
+		return nil, err
+	}
+	keys, err := s.signingKeys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	newest := keys[len(keys)-1]
+	if err := s.addSigningKey(ctx, who, newest.Version+1, newest.Name); err != nil {
+		return nil, err
+	}
+	return s.store.SigningKeys(ctx)
+}
+
+// opened are the keys to sign with: the newest, last, and those before it.
+func (s *Service) openSigningKeys(ctx context.Context, keys []store.SigningKey) ([]*audit.SigningKey, error) {
+	opened := make([]*audit.SigningKey, 0, len(keys))
+	for _, key := range keys {
+		plain, err := s.keyring.Open(ctx, signingPlace(key.Version), key.Sealed)
+		if err != nil {
+			return nil, unavailable(err, "the key that signs checkpoints cannot be opened")
+		}
+		signing, err := audit.NewSigningKey(key.Name, [32]byte(plain))
+		clear(plain)
+		if err != nil {
+			return nil, err
+		}
+		if signing.Public() != key.Public {
+			return nil, unavailable(errors.New("the public key in the store is another's"), "the key that signs checkpoints was altered")
+		}
+		opened = append(opened, signing)
+	}
+	return opened, nil
+}
+
+// SignCheckpoints signs where the chains stand that went on since their last
+// checkpoint, having followed them from there, and says whether there may be
+// more. A chain that does not hold is not signed, and everybody is told.
+func (s *Service) SignCheckpoints(ctx context.Context) (more bool, err error) {
+	keys, err := s.signingKeys(ctx)
+	if err != nil {
+		return false, err
+	}
+	signing, err := s.openSigningKeys(ctx, keys[max(0, len(keys)-2):])
+	if err != nil {
+		return false, err
+	}
+	w := signer{s: s, keys: keys, signing: signing}
+	var after *config.TenantID
+	for {
+		chains, err := s.store.ScanChains(ctx, store.ChainScan{After: after, Limit: chainsAtOnce, Uncheckpointed: true})
+		if err != nil {
+			return false, err
+		}
+		if err := w.sign(ctx, chains); err != nil || len(chains) < chainsAtOnce {
+			return w.more, err
+		}
+		after = &chains[len(chains)-1].Tenant
+	}
+}
+
+// signer signs checkpoints.
+type signer struct {
+	s       *Service
+	keys    []store.SigningKey
+	signing []*audit.SigningKey // the newest, and the one before it if there is one
+	more    bool
+}
+
+func (w *signer) sign(ctx context.Context, chains []store.Chain) error {
+	var signed []store.Checkpoint
+	for _, chain := range chains {
+		if w.s.broken.reason(chain.Tenant) != "" {
+			continue // until somebody has looked at it, and the server was started anew
+		}
+		c, err := w.checkpoint(ctx, chain)
+		if err != nil {
+			return err
+		}
+		if c != nil {
+			signed = append(signed, *c)
+		}
+	}
+	if len(signed) == 0 {
+		return nil
+	}
+	if err := w.s.store.PutCheckpoints(ctx, signed); err != nil {
+		return err
+	}
+	w.s.metrics.AuditCheckpoints(len(signed), signed[len(signed)-1].Time)
+	return nil
+}
+
+// checkpoint follows a chain from its newest checkpoint on, and signs where that
+// leads; nil when the chain does not hold.
+func (w *signer) checkpoint(ctx context.Context, chain store.Chain) (*store.Checkpoint, error) {
+	origin := audit.Origin(w.keys[0].Name, chain.Tenant)
+	notes, _, err := w.s.store.Checkpoints(ctx, chain.Tenant, store.Page{Limit: 1})
+	if err != nil {
+		return nil, err
+	}
+	var last audit.Checkpoint
+	newest := w.signing[len(w.signing)-1:]
+	keys := newest
+	if len(notes) > 0 {
+		last, err = audit.OpenCheckpoint(notes[0].Note, publicKeys(w.keys)...)
+		if err != nil || last.Origin != origin {
+			w.s.chainBroken(ctx, chain.Tenant, &audit.Break{Sequence: notes[0].Sequence, Reason: "its checkpoint in the database is not one that this server signed"})
+			return nil, nil
+		}
+		if _, err := audit.OpenCheckpoint(notes[0].Note, newest[0].Public()); err != nil {
+			keys = w.signing
+		}
+	}
+	head, broken, err := w.s.followFrom(ctx, chain, origin, last.Head)
+	if err != nil {
+		return nil, err
+	}
+	if broken != nil {
+		w.s.chainBroken(ctx, chain.Tenant, broken)
+		return nil, nil
+	}
+	if head == last.Head {
+		return nil, nil
+	}
+	w.more = w.more || head.Sequence < chain.Head.Sequence
+	now := w.s.clock().UTC()
+	note, err := audit.Checkpoint{Origin: origin, Head: head, Time: now}.Sign(keys...)
+	if err != nil {
+		return nil, err
+	}
+	return &store.Checkpoint{Tenant: chain.Tenant, Sequence: head.Sequence, Time: now, Note: note}, nil
+}
+
+// followFrom follows a chain from what its checkpoint says, which must still be
+// what is there, for as many records as one checkpoint is signed for.
+func (s *Service) followFrom(ctx context.Context, chain store.Chain, origin string, last audit.Head) (head audit.Head, broken *audit.Break, err error) {
+	if chain.Head.Sequence < last.Sequence {
+		return head, &audit.Break{Sequence: chain.Head.Sequence + 1, Reason: "it is missing: the chain ends before its newest checkpoint"}, nil
+	}
+	there, err := s.headAt(ctx, chain.Tenant, last.Sequence)
+	if config.KindOf(err) == config.KindNotFound || err == nil && there != last {
+		return head, &audit.Break{Sequence: last.Sequence, Reason: "it is not what its checkpoint says: it was altered, or the chain was written anew"}, nil
+	}
+	if err != nil {
+		return head, nil, err
+	}
+	through := min(chain.Head.Sequence, last.Sequence+checkAtOnce)
+	report, err := s.follow(ctx, audit.NewFollower(origin, last), chain, last.Sequence, through, nil)
+	return report.Head, report.Broken, err
+}
+
+// brokenChains are those that were found not to hold, and why. They stay so for
+// as long as the process runs.
+type brokenChains struct {
+	mu  sync.Mutex
+	all map[config.TenantID]string
+}
+
+func (b *brokenChains) reason(id config.TenantID) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.all[id]
+}
+
+// add says whether it was not known, and how many there are.
+func (b *brokenChains) add(id config.TenantID, reason string) (first bool, n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.all == nil {
+		b.all = map[config.TenantID]string{}
+	}
+	_, known := b.all[id]
+	b.all[id] = reason
+	return !known, len(b.all)
+}
+
+// chainBroken tells operators and the server's chain that a chain does not hold.
+func (s *Service) chainBroken(ctx context.Context, id config.TenantID, broken *audit.Break) {
+	first, n := s.broken.add(id, broken.Error())
+	s.metrics.AuditBroken(n)
+	if !first {
+		return
+	}
+	resource := resourceName(access.Resource{Tenant: id, Name: auditName})
+	s.logger.Error("an audit chain does not hold", "chain", resource, "record", broken.Sequence, "reason", broken.Reason)
+	record := s.record(system(), "audit.broken", access.ServerAuditRead, resource)
+	record.Outcome, record.Reason = audit.Failed, broken.Error()
+	record.Details = map[string]string{"record": versionText(config.Version(broken.Sequence))}
+	if err := s.store.AppendAudit(ctx, config.TenantID{}, record); err != nil {
+		s.logger.Error("that an audit chain does not hold could not be put on record", "error", err.Error())
+	}
+}
+
+// Anchor keeps checkpoints where the server cannot rewrite them.
+type Anchor interface {
+	Name() string
+	Keep(ctx context.Context, origin string, sequence uint64, note []byte) error
+}
+
+// KeepCheckpoints brings to an anchor the checkpoints that it does not have yet.
+func (s *Service) KeepCheckpoints(ctx context.Context, anchor Anchor) (more bool, err error) {
+	consumer := "anchor " + anchor.Name()
+	position, err := s.store.Position(ctx, consumer)
+	if err != nil {
+		return false, err
+	}
+	notes, err := s.store.CheckpointFeed(ctx, position, notesAtOnce)
+	if err != nil || len(notes) == 0 {
+		return false, err
+	}
+	name, err := s.installation(ctx)
+	if err != nil {
+		return false, err
+	}
+	kept := position
+	for _, note := range notes {
+		if err = anchor.Keep(ctx, audit.Origin(name, note.Tenant), note.Sequence, note.Note); err != nil {
+			break
+		}
+		kept = note.Position
+	}
+	if kept != position {
+		err = errors.Join(err, s.store.PutPosition(ctx, consumer, kept))
+	}
+	return err == nil && len(notes) == notesAtOnce, err
+}
