@@ -34,38 +34,61 @@ func (c *Caller) tls() *tls.Config {
 	return settings
 }
 
-// attempt calls once.
-func (c *Caller) attempt(ctx context.Context, client *http.Client, to target, signer *signer, body []byte) (Answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.options.Timeout)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, to.url.String(), bytes.NewReader(body))
+// post is what is sent to a target.
+type post struct {
+	to          target
+	contentType string
+	signer      *signer // nil: it is not signed
+	body        []byte
+}
+
+// send posts once. The response is one of success, and its body is to be closed.
+func (c *Caller) send(ctx context.Context, client *http.Client, p post) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, p.to.url.String(), bytes.NewReader(p.body))
 	if err != nil {
-		return Answer{}, unreachable(to, err)
+		return nil, unreachable(p.to, err)
 	}
-	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Content-Type", p.contentType)
 	request.Header.Set("User-Agent", "llm-config-manager")
-	if err := signer.sign(request.Header, c.options.Clock(), body); err != nil {
-		return Answer{}, err
+	if p.signer != nil {
+		if err := p.signer.sign(request.Header, c.options.Clock(), p.body); err != nil {
+			return nil, err
+		}
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		return Answer{}, unreachable(to, err)
+		return nil, unreachable(p.to, err)
+	}
+	if status := response.StatusCode; status < 200 || status > 299 {
+		response.Body.Close()
+		return response, refused(p.to, status)
+	}
+	return response, nil
+}
+
+// attempt calls once, and takes the answer.
+func (c *Caller) attempt(ctx context.Context, client *http.Client, p post) (Answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.options.Timeout)
+	defer cancel()
+	response, err := c.send(ctx, client, p)
+	if response == nil {
+		return Answer{}, err
+	}
+	answer := Answer{Status: response.StatusCode}
+	if err != nil {
+		return answer, err
 	}
 	defer response.Body.Close()
-	answer := Answer{Status: response.StatusCode}
-	if answer.Status < 200 || answer.Status > 299 {
-		return answer, refused(to, answer.Status)
-	}
 	answer.Body, err = readAnswer(response.Body)
 	if late := ctx.Err(); late != nil { // a server that sees the caller go may end its answer as if it were whole
 		clear(answer.Body)
-		return Answer{}, unreachable(to, late)
+		return Answer{}, unreachable(p.to, late)
 	}
 	switch {
 	case errors.Is(err, errTooLong):
-		return answer, tooLong(to)
+		return answer, tooLong(p.to)
 	case err != nil:
-		return Answer{}, unreachable(to, err)
+		return Answer{}, unreachable(p.to, err)
 	}
 	return answer, nil
 }

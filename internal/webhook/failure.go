@@ -47,11 +47,11 @@ func refused(to target, status int) error {
 	text := "answered " + statusText(status)
 	switch {
 	case status >= 300 && status < 400:
-		return fail(to, false, text+", and redirects are not followed", "give the secret's rotation the URL that it leads to")
+		return fail(to, false, text+", and redirects are not followed", "give the URL that it leads to")
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
 		return fail(to, false, text, "check that the receiver has the same signing key, and a clock that is right")
 	case status == http.StatusTooManyRequests, status >= 502 && status <= 504:
-		return fail(to, true, text, "rotate again when the receiver is back; its log may say more")
+		return fail(to, true, text, "try again when the receiver is back; its log may say more")
 	default:
 		return fail(to, false, text, "look into the receiver's log")
 	}
@@ -105,7 +105,7 @@ func describe(to target, cause error) *failure {
 	case errors.As(cause, &record), errors.Is(cause, http.ErrSchemeMismatch):
 		return fail(to, false, "cannot be spoken to over TLS", "have it speak TLS 1.2 or newer on this port")
 	case errors.Is(cause, context.Canceled):
-		return fail(to, false, "was not waited for, because the server or the request ended", "rotate again")
+		return fail(to, false, "was not waited for, because the server or the request ended", "try again")
 	case errors.Is(cause, context.DeadlineExceeded), isTimeout(cause):
 		return fail(to, true, "did not answer in time", "have it answer within 10 seconds, and finish its work afterwards")
 	case errors.As(cause, &dns):

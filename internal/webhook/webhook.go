@@ -3,6 +3,7 @@
 // network: so it trusts neither the address, nor what a name resolves to, nor
 // the answer. Only hosts that the operator listed are called, never the
 // addresses from which clouds hand out credentials, and no redirect is followed.
+// What the operator's settings name is posted to under the same rules; see Sender.
 package webhook
 
 import (
@@ -125,14 +126,14 @@ func (c *Caller) Call(ctx context.Context, r Request) (Answer, error) {
 		return Answer{}, config.Errorf(config.KindOverloaded, "too many webhooks are being called").
 			Hint("try again in half a minute").Over(maxCalls, maxCalls+1)
 	}
-	return c.attempts(ctx, to, signer, body)
+	return c.attempts(ctx, post{to, "application/json", signer, body})
 }
 
 // attempts calls until an answer is final, attempts are used up or time is over.
-func (c *Caller) attempts(ctx context.Context, to target, signer *signer, body []byte) (Answer, error) {
+func (c *Caller) attempts(ctx context.Context, p post) (Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, overallTime)
 	defer cancel()
-	client := c.client(to)
+	client := c.client(p.to)
 	defer client.CloseIdleConnections()
 	policy := retrypolicy.NewBuilder[Answer]().
 		HandleIf(func(_ Answer, err error) bool { return transient(err) }).
@@ -141,11 +142,11 @@ func (c *Caller) attempts(ctx context.Context, to target, signer *signer, body [
 	var answer Answer
 	var last error // the executor's own error says only that the context ended
 	_, _ = failsafe.With(policy).WithContext(ctx).Get(func() (Answer, error) {
-		answer, last = c.attempt(ctx, client, to, signer, body)
+		answer, last = c.attempt(ctx, client, p)
 		return answer, last
 	})
 	if last == nil && answer.Status == 0 {
-		last = unreachable(to, ctx.Err())
+		last = unreachable(p.to, ctx.Err())
 	}
 	if last != nil {
 		return Answer{Status: answer.Status}, asError(last)
