@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"errors"
+	"runtime"
 	"time"
 
 	"github.com/llm-devops/llm-config-manager/internal/config"
@@ -93,10 +94,14 @@ func (w *writer) do(ctx context.Context, t task) error {
 	r := &request{ctx: ctx, task: t, done: make(chan struct{})}
 	select {
 	case w.queue <- r:
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-w.closing:
-		return closedError()
+	default:
+		select {
+		case w.queue <- r:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-w.closing:
+			return closedError()
+		}
 	}
 	select {
 	case <-r.done:
@@ -124,6 +129,9 @@ func (w *writer) run() {
 		case <-w.closing:
 			return
 		case r := <-w.queue:
+			// Who was answered by the last group may run before this one is
+			// gathered: what they write next shares its sync.
+			runtime.Gosched()
 			group = w.gather(append(group[:0], r))
 			w.commit(group)
 			clear(group)
