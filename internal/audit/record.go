@@ -4,9 +4,12 @@
 package audit
 
 import (
+	"cmp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/llm-devops/llm-config-manager/internal/canon"
 )
@@ -64,14 +67,17 @@ func (r Record) Canonical() []byte {
 	b = appendText(b, "reason", r.Reason)
 	b = appendText(b, "request_id", r.RequestID)
 	b = appendText(b, "resource", r.Resource)
+	b = appendTexts(b, "resources", r.Resources)
 	if r.Revision != 0 {
 		b = strconv.AppendInt(appendName(b, "revision"), r.Revision, 10)
 	}
 	b = strconv.AppendInt(appendName(b, "schema"), Schema, 10)
+	b = appendText(b, "session", r.Session)
 	b = appendText(b, "source", r.Source)
 	b = appendText(b, "tenant", r.Tenant)
 	b = append(appendName(b, "time"), '"')
 	b = append(r.Time.UTC().AppendFormat(b, timeForm), '"')
+	b = appendText(b, "trace_id", r.TraceID)
 	b = appendText(b, "user_agent", r.UserAgent)
 	return append(b, '}')
 }
@@ -82,18 +88,68 @@ func appendText(b []byte, name, text string) []byte {
 	if text == "" {
 		return b
 	}
-	return canon.AppendString(appendName(b, name), strings.ToValidUTF8(text, "\ufffd"))
+	return canon.AppendString(appendName(b, name), valid(text))
 }
 
+func appendTexts(b []byte, name string, texts []string) []byte {
+	if len(texts) == 0 {
+		return b
+	}
+	b = append(appendName(b, name), '[')
+	for i, text := range texts {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = canon.AppendString(b, valid(text))
+	}
+	return append(b, ']')
+}
+
+// typicalDetails is how many details most records have at most.
+const typicalDetails = 8
+
+// appendDetails sorts names as they are written. Of two that are the same when
+// they are made valid, the first counts.
 func appendDetails(b []byte, details map[string]string) []byte {
 	if len(details) == 0 {
 		return b
 	}
-	object := make(map[string]any, len(details))
-	for name, text := range details {
-		object[strings.ToValidUTF8(name, "\ufffd")] = strings.ToValidUTF8(text, "\ufffd")
+	var room [typicalDetails]string
+	names := room[:0]
+	for name := range details {
+		names = append(names, name)
 	}
-	return canon.Append(appendName(b, "details"), object)
+	slices.SortFunc(names, func(a, b string) int {
+		return cmp.Or(canon.CompareKeys(valid(a), valid(b)), strings.Compare(a, b))
+	})
+	b = append(appendName(b, "details"), '{')
+	for i, name := range names {
+		if i > 0 && valid(name) == valid(names[i-1]) {
+			continue
+		}
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(canon.AppendString(b, valid(name)), ':')
+		b = canon.AppendString(b, valid(details[name]))
+	}
+	return append(b, '}')
+}
+
+// valid is text as I-JSON may hold it: what is no UTF-8 and Unicode's
+// noncharacters are replaced, so that whatever was written can be read.
+func valid(text string) string {
+	if canon.CheckString(text) == "" {
+		return text
+	}
+	var b strings.Builder
+	for _, r := range strings.ToValidUTF8(text, string(utf8.RuneError)) {
+		if canon.CheckString(string(r)) != "" {
+			r = utf8.RuneError
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
 }
 
 // appendName begins a member; names are plain ASCII and need no escaping.
