@@ -220,9 +220,9 @@ type alertFollower struct {
 	mu     sync.Mutex
 	counts *audit.Alerts // nil before the first time
 	rules  []audit.AlertRule
-	at     int64         // how far it is
-	raised int64         // up to where alerts were raised before, perhaps by another process
-	marks  []feedMark    // the oldest first
+	at     int64      // how far it is
+	raised int64      // up to where alerts were raised before, perhaps by another process
+	marks  []feedMark // the oldest first
 }
 
 // feedMark is where the feed was at a time.
@@ -242,9 +242,9 @@ const (
 const alertAge = time.Hour
 
 // FollowAlerts counts what is new on all chains by the rules, raises alerts and
-// says whether there is more. rules are those of the settings.
-func (s *Service) FollowAlerts(ctx context.Context, rules []audit.AlertRule) (more bool, err error) {
-	f := &s.alerts
+// says whether there is more. It is for the one instance that runs jobs.
+func (s *Service) FollowAlerts(ctx context.Context) (more bool, err error) {
+	f, rules := &s.alerts, s.setup().Alerts
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.counts == nil || !slices.Equal(f.rules, rules) {

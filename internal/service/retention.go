@@ -20,6 +20,8 @@ type AuditSetup struct {
 	Warm  time.Duration // after that, in segments in the database: 30 days
 	Keep  time.Duration // in all: 7 years
 	Every time.Duration // between checkpoints of a chain that goes on: 1 minute
+
+	Alerts []audit.AlertRule // besides the built-in ones, or in their place
 }
 
 const (
