@@ -54,6 +54,27 @@ func (b *Break) Error() string {
 	return fmt.Sprintf("the audit chain breaks at record %d: %s", b.Sequence, b.Reason)
 }
 
+// breakf is a Break at a record.
+func breakf(sequence uint64, format string, args ...any) *Break {
+	return &Break{sequence, fmt.Sprintf(format, args...)}
+}
+
+// follow says why l does not follow h; nil when it does.
+func (h Head) follow(l *Link) *Break {
+	want := h.Sequence + 1
+	switch {
+	case l.Sequence > want:
+		return breakf(want, "removed, or moved: record %d follows record %d", l.Sequence, h.Sequence)
+	case l.Sequence == h.Sequence:
+		return breakf(l.Sequence, "inserted, or repeated: there are two of it")
+	case l.Sequence < want:
+		return breakf(l.Sequence, "out of order: it stands behind record %d", h.Sequence)
+	case l.Hash != linkHash(h.Hash, want, l.Record):
+		return breakf(want, "edited, or inserted: its hash does not continue the chain, unless what stood before it was replaced")
+	}
+	return nil
+}
+
 // Verify follows links, which continue the chain that ended at from, and
 // answers the new end. The error is a *Break, or the one that links gave; the
 // head is then that of the last link that holds.
@@ -63,14 +84,8 @@ func Verify(from Head, links iter.Seq2[Link, error]) (Head, error) {
 		if err != nil {
 			return head, err
 		}
-		want := head.Sequence + 1
-		switch {
-		case link.Sequence > want:
-			return head, &Break{want, fmt.Sprintf("it is missing, record %d follows record %d", link.Sequence, head.Sequence)}
-		case link.Sequence < want:
-			return head, &Break{link.Sequence, fmt.Sprintf("it is out of order behind record %d", head.Sequence)}
-		case link.Hash != linkHash(head.Hash, want, link.Record):
-			return head, &Break{want, "its hash does not continue the chain: it was altered, or replaced"}
+		if broken := head.follow(&link); broken != nil {
+			return head, broken
 		}
 		head = link.Head()
 	}

@@ -1,10 +1,44 @@
 package audit
 
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"unicode/utf8"
+
+	"golang.org/x/mod/sumdb/note"
+)
+
 // Follower checks a chain as it is fed to it, and holds it against signed
 // checkpoints. The zero Follower is of no chain; see NewFollower.
+//
+// What it is fed comes in the order of an export: stubs, then links, each
+// checkpoint behind the link that it is of. The first break ends it: what comes
+// later is not looked at. It is not safe for concurrent use.
 type Follower struct {
-	report Report
+	report  Report
+	keys    note.Verifiers
+	keyless bool
+	badKeys error
+	recent  []Head                // links and ends of stubs, the last window of them, as a ring
+	seen    int                   // how many went through recent
+	ahead   map[uint64]Checkpoint // by sequence: of links that did not come yet
+	before  map[uint64]Checkpoint // by sequence: of links that lie before From
+	stubs   map[uint64]Stub       // by First: that no record attests yet
 }
+
+const (
+	// window is how far a checkpoint may stand behind the link that it is of, in links.
+	window = 1 << 16
+	// maxPending bounds checkpoints that wait for their link, and stubs that wait
+	// for the record that attests them.
+	maxPending = 1 << 16
+)
 
 // Report says what a Follower saw.
 type Report struct {
@@ -14,27 +48,354 @@ type Report struct {
 	Records     uint64     // that were read and hold
 	Disposed    uint64     // that stubs stand for
 	Checkpoints int        // that hold
-	Unchecked   int        // checkpoints that lie before From
+	Unchecked   int        // checkpoints that no link is there for: before From, disposed of, or too far back; all when no key was given
 	Signed      Checkpoint // the newest checkpoint that holds; zero for none
 	Broken      *Break     // the first place at which the chain does not hold; nil when it does
 }
 
+// Unsigned is how many records at the end no checkpoint vouches for. All of them
+// when there is none: then nothing proves that the chain was not rewritten as a whole.
+func (r Report) Unsigned() uint64 {
+	return r.Head.Sequence - max(r.Signed.Head.Sequence, r.From.Sequence)
+}
+
 // NewFollower begins behind from. public are the keys whose checkpoints count;
-// with none, checkpoints are not checked.
-func NewFollower(origin string, from Head, public ...string) *Follower { panic("not yet") }
+// with none, checkpoints are not checked. With one that CheckPublic refuses,
+// every checkpoint breaks the chain.
+func NewFollower(origin string, from Head, public ...string) *Follower {
+	f := &Follower{
+		report: Report{Origin: origin, From: from, Head: from},
+		ahead:  map[uint64]Checkpoint{}, before: map[uint64]Checkpoint{}, stubs: map[uint64]Stub{},
+		keyless: len(public) == 0,
+	}
+	f.keys, f.badKeys = verifiers(public)
+	if from.Sequence == 0 && from != (Head{}) {
+		f.breaks(breakf(1, "the chain does not begin as chains do: the hash before its first record is not zero"))
+	}
+	f.passed(from)
+	return f
+}
+
+// breaks notes the first break, and says whether the chain holds.
+func (f *Follower) breaks(b *Break) bool {
+	if f.report.Broken == nil {
+		f.report.Broken = b
+	}
+	return f.report.Broken == nil
+}
+
+// passed notes a place of the chain whose hash is known, and holds a checkpoint
+// of it that came before against it.
+func (f *Follower) passed(h Head) bool {
+	f.report.Head = h
+	if len(f.recent) < window {
+		f.recent = append(f.recent, h)
+	} else {
+		f.recent[f.seen%window] = h
+	}
+	f.seen++
+	if len(f.ahead) == 0 {
+		return true
+	}
+	c, ok := f.ahead[h.Sequence]
+	delete(f.ahead, h.Sequence)
+	return !ok || f.holds(c, h)
+}
+
+// at finds a place that was passed, unless it lies too far back.
+func (f *Follower) at(sequence uint64) (Head, bool) {
+	oldest := 0
+	if len(f.recent) == window {
+		oldest = f.seen % window
+	}
+	for _, sorted := range [][]Head{f.recent[oldest:], f.recent[:oldest]} {
+		i, found := slices.BinarySearchFunc(sorted, sequence, func(h Head, s uint64) int { return cmp.Compare(h.Sequence, s) })
+		if found {
+			return sorted[i], true
+		}
+	}
+	return Head{}, false
+}
+
+// holds says whether a checkpoint is of a place of the chain that has its
+// sequence number.
+func (f *Follower) holds(c Checkpoint, h Head) bool {
+	signed := &f.report.Signed
+	same := f.report.Checkpoints > 0 && signed.Head.Sequence == c.Head.Sequence
+	switch {
+	case c.Head != h && same:
+		return f.forked(c, *signed)
+	case c.Head != h:
+		return f.breaks(breakf(h.Sequence, "forked, or rewritten: the checkpoint signed at %s has another hash here; the records up to %d are as they were signed before",
+			c.Time.Format(timeForm), max(signed.Head.Sequence, f.report.From.Sequence)))
+	}
+	if !same {
+		f.report.Checkpoints++
+	}
+	if c.Head.Sequence > signed.Head.Sequence || same && c.Time.After(signed.Time) {
+		*signed = c
+	}
+	return true
+}
+
+func (f *Follower) forked(a, b Checkpoint) bool {
+	return f.breaks(breakf(a.Head.Sequence, "forked: checkpoints signed at %s and at %s have different hashes here, which proves that there were two chains",
+		min(a.Time.Format(timeForm), b.Time.Format(timeForm)), max(a.Time.Format(timeForm), b.Time.Format(timeForm))))
+}
+
+// open reads a checkpoint. None is answered when it is not to be looked at, and
+// when it breaks the chain.
+func (f *Follower) open(signed []byte, place string) (c Checkpoint, ok bool) {
+	if f.report.Broken != nil {
+		return c, false
+	}
+	if f.keyless {
+		f.report.Unchecked++
+		return c, false
+	}
+	err := f.badKeys
+	if err == nil {
+		c, err = openCheckpoint(signed, f.keys)
+	}
+	if err == nil && c.Origin != f.report.Origin {
+		err = fmt.Errorf("it is of another chain, %s", c.Origin)
+	}
+	if err != nil {
+		return c, f.breaks(breakf(f.report.Head.Sequence, "the checkpoint %s does not count: %v", place, err))
+	}
+	return c, true
+}
+
+// keep holds a checkpoint for later, or to tell forks by.
+func (f *Follower) keep(places map[uint64]Checkpoint, c Checkpoint) (kept bool) {
+	if other, ok := places[c.Head.Sequence]; ok && other.Head != c.Head {
+		return f.forked(c, other)
+	}
+	if len(places) >= maxPending {
+		return false
+	}
+	places[c.Head.Sequence] = c
+	return true
+}
+
+// past holds a checkpoint against what the chain was up to now.
+func (f *Follower) past(c Checkpoint) bool {
+	if c.Head.Sequence < f.report.From.Sequence {
+		f.report.Unchecked++
+		f.keep(f.before, c)
+		return f.report.Broken == nil
+	}
+	if h, ok := f.at(c.Head.Sequence); ok {
+		return f.holds(c, h)
+	}
+	f.report.Unchecked++
+	return true
+}
 
 // Expect tells of a checkpoint from elsewhere, before or while the chain is fed.
-func (f *Follower) Expect(note []byte) { panic("not yet") }
+// Those that lie ahead wait for their link, 65,536 of them at most; any more
+// are not checked.
+func (f *Follower) Expect(signed []byte) {
+	c, ok := f.open(signed, "given beside the chain")
+	switch {
+	case !ok:
+	case c.Head.Sequence <= f.report.Head.Sequence:
+		f.past(c)
+	case !f.keep(f.ahead, c) && f.report.Broken == nil:
+		f.report.Unchecked++
+	}
+}
 
-// Link takes the next link, and says whether the chain holds so far.
-func (f *Follower) Link(l Link) bool { panic("not yet") }
+// Checkpoint takes one that stands in the chain's own export or store, behind
+// the link that it is of. One that stands before its link breaks the chain, as
+// links are missing there: tell Expect of such that come early. One that stands
+// more than 65,536 links behind is not checked.
+func (f *Follower) Checkpoint(signed []byte) bool {
+	head := f.report.Head
+	c, ok := f.open(signed, "behind this record")
+	if !ok {
+		return f.report.Broken == nil
+	}
+	if c.Head.Sequence > head.Sequence {
+		return f.breaks(breakf(head.Sequence+1, "removed, or a checkpoint was moved: that of record %d, signed at %s, stands behind record %d",
+			c.Head.Sequence, c.Time.Format(timeForm), head.Sequence))
+	}
+	return f.past(c)
+}
+
+// Link takes the next link, and says whether the chain holds so far. It keeps
+// nothing of the record.
+func (f *Follower) Link(l Link) bool {
+	if f.report.Broken != nil {
+		return false
+	}
+	if broken := f.report.Head.follow(&l); broken != nil {
+		return f.breaks(broken)
+	}
+	if !isObject(l.Record) {
+		return f.breaks(breakf(l.Sequence, "its hash holds, but it is not one JSON object: no server wrote it"))
+	}
+	if len(f.stubs) > 0 {
+		f.attest(l.Record)
+	}
+	f.report.Records++
+	return f.passed(l.Head())
+}
+
+// isObject says whether b is one JSON object as far as brackets and strings
+// tell, in UTF-8. That is enough for every reader of an export to find the
+// record where the hash found it; more is not needed, as only what a server
+// wrote has a hash that a checkpoint vouches for.
+func isObject(b []byte) bool {
+	if len(b) == 0 || b[0] != '{' || !utf8.Valid(b) {
+		return false
+	}
+	depth := 0
+	for i := 0; i < len(b); i++ {
+		switch b[i] {
+		case '{', '[':
+			depth++
+		case '}', ']':
+			if depth--; depth == 0 {
+				return i == len(b)-1
+			}
+		case '"':
+			for i++; i < len(b) && b[i] != '"'; i++ {
+				if b[i] == '\\' {
+					i++
+				}
+			}
+		}
+	}
+	return false
+}
 
 // Stub takes what stands for records that were disposed of.
-func (f *Follower) Stub(s Stub) bool { panic("not yet") }
+func (f *Follower) Stub(s Stub) bool {
+	head := f.report.Head
+	switch {
+	case f.report.Broken != nil:
+		return false
+	case f.report.From != (Head{}) || f.report.Records > 0:
+		return f.breaks(breakf(head.Sequence+1, "removed: records %d to %d are said to be disposed of, and only the beginning of a chain can be", s.First, s.Last))
+	case s.First != head.Sequence+1 || s.Last < s.First || s.From != head.Hash:
+		return f.breaks(breakf(head.Sequence+1, "removed: what says that records %d to %d were disposed of does not continue the chain", s.First, s.Last))
+	case len(f.stubs) >= maxPending:
+		return f.breaks(breakf(s.First, "more than %d runs of records were disposed of: too many to check", maxPending))
+	}
+	f.stubs[s.First] = s
+	f.report.Disposed += s.Last - s.First + 1
+	return f.passed(Head{s.Last, s.Hash})
+}
 
-// Checkpoint takes one that stands in the chain's own export or store.
-func (f *Follower) Checkpoint(note []byte) bool { panic("not yet") }
+// attest looks for stubs that a record attests.
+func (f *Follower) attest(record []byte) {
+	if !bytes.Contains(record, []byte(`"`+DisposeEvent+`"`)) {
+		return // which spares the others from being parsed
+	}
+	r, err := ParseRecord(record)
+	if err != nil || r.Event != DisposeEvent {
+		return
+	}
+	first, err := strconv.ParseUint(r.Details["first"], 10, 64)
+	if err != nil {
+		return
+	}
+	for name, want := range f.stubs[first].DisposeDetails() {
+		if r.Details[name] != want {
+			return
+		}
+	}
+	delete(f.stubs, first)
+}
+
+// End takes the last line of an export.
+func (f *Follower) End(h Head) bool {
+	head := f.report.Head
+	switch {
+	case f.report.Broken != nil:
+		return false
+	case h.Sequence > head.Sequence:
+		return f.breaks(breakf(head.Sequence+1, "removed, or cut off: the export says that it ends at record %d", h.Sequence))
+	case h.Sequence < head.Sequence:
+		return f.breaks(breakf(h.Sequence+1, "inserted: the export says that it ends at record %d", h.Sequence))
+	case h != head:
+		return f.breaks(breakf(h.Sequence, "edited: the export says that it ends with another hash"))
+	}
+	return true
+}
+
+// Export takes an export that continues the chain, to its end or to the first
+// break, which Finish reports. The error is of one that cannot be checked: it is
+// of another chain or filtered, has a line of no known form, or cannot be read.
+func (f *Follower) Export(i *Importer) error {
+	if i.Origin != f.report.Origin {
+		return fmt.Errorf("the export is of chain %s, not of %s", i.Origin, f.report.Origin)
+	}
+	if i.Filtered {
+		return errors.New("the export is filtered: records were left out on purpose, so it cannot be verified; export without filters")
+	}
+	holds := f.begins(i.From)
+	for holds {
+		line, err := i.Next()
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case errors.Is(err, ErrCutOff):
+			f.breaks(breakf(f.report.Head.Sequence+1, "cut off: the export has no end line behind record %d", f.report.Head.Sequence))
+			return nil
+		case err != nil:
+			return fmt.Errorf("behind record %d: %w", f.report.Head.Sequence, err)
+		case line.Link != nil:
+			holds = f.Link(*line.Link)
+		case line.Stub != nil:
+			holds = f.Stub(*line.Stub)
+		case line.Checkpoint != nil:
+			holds = f.Checkpoint(line.Checkpoint)
+		case line.End != nil:
+			holds = f.End(*line.End)
+		}
+	}
+	return nil
+}
+
+// begins holds where an export begins against where the chain stands.
+func (f *Follower) begins(from Head) bool {
+	head := f.report.Head
+	switch {
+	case f.report.Broken != nil:
+		return false
+	case from.Sequence > head.Sequence:
+		return f.breaks(breakf(head.Sequence+1, "removed: the export begins behind record %d", from.Sequence))
+	case from.Sequence < head.Sequence:
+		return f.breaks(breakf(from.Sequence+1, "repeated: the export begins behind record %d, and the chain is at %d", from.Sequence, head.Sequence))
+	case from != head:
+		return f.breaks(breakf(head.Sequence, "forked: the export continues another hash"))
+	}
+	return true
+}
 
 // Finish is the report when there is no more. Checkpoints beyond the end, and
 // stubs that no record attests, break the chain.
-func (f *Follower) Finish() Report { panic("not yet") }
+func (f *Follower) Finish() Report {
+	head := f.report.Head
+	var beyond Checkpoint
+	for sequence, c := range f.ahead {
+		if sequence > head.Sequence && sequence > beyond.Head.Sequence {
+			beyond = c
+		}
+		if sequence <= head.Sequence {
+			f.report.Unchecked++ // it is of a record that was disposed of
+			delete(f.ahead, sequence)
+		}
+	}
+	if beyond.Head.Sequence > 0 {
+		f.breaks(breakf(head.Sequence+1, "truncated: the chain ends at record %d, and the checkpoint signed at %s says that it had record %d",
+			head.Sequence, beyond.Time.Format(timeForm), beyond.Head.Sequence))
+	}
+	if len(f.stubs) > 0 {
+		s := f.stubs[slices.Min(slices.Collect(maps.Keys(f.stubs)))]
+		f.breaks(breakf(s.First, "removed: records %d to %d are said to be disposed of, and no record attests it", s.First, s.Last))
+	}
+	return f.report
+}
