@@ -35,7 +35,7 @@ var unfit = arguments{
 type verb func(ctx context.Context, s *service.Service, who service.Caller, tenant string, in arguments) error
 
 // inside are the verbs that are for a tenant's own people alone.
-var inside = together(ruleVerbs, together(secretVerbs, map[string]verb{
+var inside = together(chainVerbs, ruleVerbs, together(secretVerbs, map[string]verb{
 	"Config": func(ctx context.Context, s *service.Service, who service.Caller, tenant string, in arguments) error {
 		_, err := s.Config(ctx, who, tenant, in.environment, in.path, in.read())
 		return err
@@ -189,6 +189,10 @@ var onServer = map[string]verb{
 		_, err := s.RotateServerToken(ctx, who, in.name, service.TokenStep{})
 		return err
 	},
+	"RotateAuditKey": func(ctx context.Context, s *service.Service, who service.Caller, _ string, _ arguments) error {
+		_, err := s.RotateAuditKey(ctx, who)
+		return err
+	},
 	"ServerTokens": func(ctx context.Context, s *service.Service, who service.Caller, _ string, in arguments) error {
 		_, _, err := s.ServerTokens(ctx, who, in.page)
 		return err
@@ -209,6 +213,13 @@ var unguarded = map[string]string{
 	"TenantLimits":     "what the edge bounds requests by",
 	"SettleSecrets":    "called by the server's own clock",
 	"RewrapKeys":       "called by the server's own clock",
+	"SignCheckpoints":  "called by the server's own clock, and at its end",
+	"KeepCheckpoints":  "called by the server's own clock",
+	"IndexAudit":       "called by the server's own clock",
+	"RetainAudit":      "called by the server's own clock",
+	"FollowAlerts":     "called by the server's own clock",
+	"DeliverAudit":     "called by the server's own clock",
+	"AuditKeys":        "public keys, for everybody",
 }
 
 func TestEveryVerbIsGuarded(t *testing.T) {

@@ -97,6 +97,10 @@ var tenantVerbs = map[string]verb{
 		_, err := s.ApproveGrant(ctx, who, tenant, in.name)
 		return err
 	},
+	"HoldAudit": func(ctx context.Context, s *service.Service, who service.Caller, tenant string, in arguments) error {
+		_, err := s.HoldAudit(ctx, who, service.Chain{Tenant: tenant}, in.message)
+		return err
+	},
 	"EndGrant": func(ctx context.Context, s *service.Service, who service.Caller, tenant string, in arguments) error {
 		_, err := s.EndGrant(ctx, who, tenant, in.name, "")
 		return err
@@ -104,7 +108,7 @@ var tenantVerbs = map[string]verb{
 }
 
 // servers are the verbs on a tenant that are a server admin's alone.
-var servers = map[string]bool{"DeleteTenant": true, "PutQuota": true, "RequestGrant": true, "ApproveGrant": true}
+var servers = map[string]bool{"DeleteTenant": true, "PutQuota": true, "RequestGrant": true, "ApproveGrant": true, "HoldAudit": true}
 
 // putPolicy writes a file of policies that must be taken.
 func (a *actor) putPolicy(name, text string) service.PolicyResult {
