@@ -23,8 +23,9 @@ help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: build
-build: ## build bin/llm-config
+build: ## build bin/llm-config and bin/llm-config-verify
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN) ./cmd/llm-config
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)-verify ./cmd/llm-config-verify
 
 .PHONY: run
 run: build ## serve on 127.0.0.1:8700 with the example platform, until Ctrl-C

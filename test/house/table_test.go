@@ -55,6 +55,8 @@ var allowed = map[string][]string{
 	"cmd/llm-config":   {"api", "client", "internal/access/login", "internal/config", "internal/canon", "internal/convert", "internal/secret", "internal/settings", "internal/transport/devca"},
 	"examples/service": {"api", "client"},
 	"test/…":           product,
+
+	"cmd/llm-config-verify": {}, // for auditors, who build it from its folder alone; its tests compare it with internal/audit
 }
 
 // wiring are the files of cmd/llm-config that build a server of its parts, or a
