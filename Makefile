@@ -20,7 +20,7 @@ COVER_FLOOR := 90
 
 .PHONY: help
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: build
 build: ## build bin/llm-config and bin/llm-config-verify
@@ -85,6 +85,10 @@ soak: ## run the long rounds of the tests that have them (at most SOAKTIME)
 .PHONY: cover
 cover: ## coverage of domain, sealing and service; fails under 90 %
 	@sh scripts/cover $(COVER_FLOOR) $(COVER_PACKAGES)
+
+.PHONY: compliance-docs
+compliance-docs: ## write docs/compliance anew from the controls and checks in the code
+	$(GO) test ./internal/compliance -run Documents -update
 
 .PHONY: openapi
 openapi: ## write docs/openapi.json anew from the types that serve
