@@ -27,6 +27,8 @@ var allowed = map[string][]string{
 
 	"internal/transport/devca": {},
 
+	"internal/compliance": {"internal/audit", "internal/config"},
+
 	"internal/jobs":  {"internal/store", "internal/telemetry"},
 	"internal/limit": {"internal/config"},
 
@@ -46,7 +48,7 @@ var allowed = map[string][]string{
 
 	"internal/cache":   storage,
 	"internal/watch":   storage,
-	"internal/service": join(ground, "internal/webhook"),
+	"internal/service": join(ground, "internal/compliance", "internal/webhook"),
 	"internal/httpapi": join(ground, "internal/access/login", "internal/limit", "internal/service", "internal/transport", "api"),
 
 	"api":    {},
