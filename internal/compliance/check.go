@@ -15,7 +15,7 @@ const (
 	LongestIdle    = 90 * 24 * time.Hour // time for which a standing token may go unused
 	LongestGrant   = 4 * time.Hour       // break-glass access
 	LeastKept      = 6 * 366 * 24 * time.Hour
-	MostClockAhead = time.Minute // how far the newest record may be ahead of the clock
+	MostClockAhead = time.Minute // how far a record's time may be out: ahead of the clock, or behind the record before it
 )
 
 // CheckName names a check.
@@ -93,9 +93,9 @@ var Checks = []Check{
 	{RecordsComplete, "Records say what, when, who and how it ended",
 		fmt.Sprintf("Reads the %d newest records. Fails if one cannot be read, lacks event, time, actor or outcome, or names an event that the schema does not have.", RecentRecords), OfBoth},
 	{SecretValuesAbsent, "Records hold no credentials",
-		fmt.Sprintf("Searches the %d newest records for what has the form of an API token of this product, a private key, or a provider's key. Fails if there is one; the report names its sequence number, never its text.", RecentRecords), OfBoth},
+		fmt.Sprintf("Searches the %d newest records for what has the form of an API token of this product, a private key, a provider's key or a JSON Web Token. Fails if there is one; the report names its sequence number, never its text.", RecentRecords), OfBoth},
 	{ClockSteady, "Times on record follow their order",
-		fmt.Sprintf("Compares the times of the %d newest records with each other and with the clock. Fails if one is earlier than the one before it, or more than %d seconds ahead of the clock. Records of a count carry the minute that they count and are left out.", RecentRecords, MostClockAhead/time.Second), OfBoth},
+		fmt.Sprintf("Compares the times of the %d newest records with each other and with the clock. Fails if one is more than %d seconds earlier than the one before it, or ahead of the clock by as much: requests that come together may be recorded in another order, by less. Records of a count carry the minute that they count, and are left out.", RecentRecords, MostClockAhead/time.Second), OfBoth},
 	{ChainVerified, "No record was edited, removed, inserted or moved",
 		"Follows the whole chain, in the database and in the archive, and opens every checkpoint. Fails at the first record or checkpoint that does not hold.", OfBoth},
 	{CheckpointFresh, "The end of the chain is signed",
@@ -115,7 +115,7 @@ var Checks = []Check{
 	{MasterKeyKept, "The master key lies apart from the data",
 		"Looks at the keeper of the master key. Fails with --dev, and with a key file in the data folder.", OfBoth},
 	{SecretsRotated, "Secrets are rotated in time",
-		"Reads the tenant's secrets that have a schedule or an end. Fails if a rotation is overdue, or a version in use has expired.", OfTenant},
+		"Reads the tenant's secrets that have a schedule or an end. Fails if a rotation is overdue by more than an hour, or a secret has no version that is good.", OfTenant},
 	{TransportEncrypted, "Nothing travels in clear",
 		"Looks at the listener of the API. Fails unless it speaks TLS 1.3, or is on loopback, or takes plain HTTP from named trusted proxies only.", OfBoth},
 	{LimitsOn, "Nobody takes it all",
