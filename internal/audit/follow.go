@@ -217,7 +217,7 @@ func (f *Follower) Checkpoint(signed []byte) bool {
 		return f.report.Broken == nil
 	}
 	if c.Head.Sequence > head.Sequence {
-		return f.breaks(breakf(head.Sequence+1, "removed, or a checkpoint was moved: that of record %d, signed at %s, stands behind record %d",
+		return f.breaks(breakf(head.Sequence+1, "removed or truncated, or a checkpoint was moved: that of record %d, signed at %s, stands behind record %d",
 			c.Head.Sequence, c.Time.Format(timeForm), head.Sequence))
 	}
 	return f.past(c)
