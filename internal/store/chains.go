@@ -88,7 +88,7 @@ type Chains interface {
 	// again at a new position. No position is ever used twice.
 	CheckpointFeed(ctx context.Context, after int64, limit int) ([]Checkpoint, error)
 	// ThinCheckpoints must drop, of a chain's checkpoints that were kept before a
-	// time, all but the last of each day (UTC) and the newest of all.
+	// time, all but the one of each day (UTC) that goes furthest, and the newest of all.
 	ThinCheckpoints(ctx context.Context, tenant config.TenantID, before time.Time) error
 
 	// SigningKeys are the keys that sign checkpoints, oldest first.

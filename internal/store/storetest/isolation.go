@@ -46,6 +46,9 @@ func fill(t tb, n *tenant) {
 	ok(t, n.AppendAudit(n.ctx, n.ID, write().Audit))
 	ok(t, n.AppendAccess(n.ctx, n.ID, []store.Served{filledServed}, write().Audit))
 	ok(t, n.PutAck(n.ctx, n.ID, n.ack(base, "ann", "client", "of "+n.Name), 10))
+	n.pack(t, 1, 2)
+	n.putBlock(t, 1, 2)
+	n.putCheckpoints(t, 1, 2)
 }
 
 // reads asks every reading method for what fill made; a list gets the page.
@@ -109,6 +112,31 @@ var reads = map[string]func(*world, config.TenantID, store.Page) (any, store.Cur
 	"Audit": func(w *world, id config.TenantID, _ store.Page) (any, store.Cursor, error) {
 		return single(w.Audit(w.ctx, id, 0, 100))
 	},
+	"AuditBack": func(w *world, id config.TenantID, _ store.Page) (any, store.Cursor, error) {
+		return single(w.AuditBack(w.ctx, id, 1000, 100))
+	},
+	"AuditOf": func(w *world, id config.TenantID, _ store.Page) (any, store.Cursor, error) {
+		return single(w.AuditOf(w.ctx, id, []uint64{3, 4}))
+	},
+	"Chain": func(w *world, id config.TenantID, _ store.Page) (any, store.Cursor, error) {
+		return single(w.Chain(w.ctx, id))
+	},
+	"Segments": func(w *world, id config.TenantID, _ store.Page) (any, store.Cursor, error) {
+		return single(w.Segments(w.ctx, id, 0, 100))
+	},
+	"SegmentBody": func(w *world, id config.TenantID, _ store.Page) (any, store.Cursor, error) {
+		return single(w.SegmentBody(w.ctx, id, 1))
+	},
+	"Blocks": func(w *world, id config.TenantID, _ store.Page) (any, store.Cursor, error) {
+		return single(w.Blocks(w.ctx, id, 1000, 100))
+	},
+	"Checkpoints": func(w *world, id config.TenantID, page store.Page) (any, store.Cursor, error) {
+		checkpoints, cursor, err := w.Checkpoints(w.ctx, id, page)
+		return checkpoints, cursor, err
+	},
+	"CheckpointsFrom": func(w *world, id config.TenantID, _ store.Page) (any, store.Cursor, error) {
+		return single(w.CheckpointsFrom(w.ctx, id, 0, 100))
+	},
 	"KeyVersions": func(w *world, id config.TenantID, _ store.Page) (any, store.Cursor, error) {
 		return single(w.KeyVersions(w.ctx, id))
 	},
@@ -157,13 +185,23 @@ var reads = map[string]func(*world, config.TenantID, store.Page) (any, store.Cur
 
 func single[T any](value T, err error) (any, store.Cursor, error) { return value, "", err }
 
+// ofChains are those of reads that outlive a tenant.
+var ofChains = map[string]bool{
+	"Audit": true, "AuditBack": true, "AuditOf": true, "Chain": true, "Segments": true, "SegmentBody": true, "Blocks": true,
+	"Checkpoints": true, "CheckpointsFrom": true,
+}
+
 // elsewhere are the methods that reads leaves out, and who checks them.
 var elsewhere = map[string]string{
 	"NextEnvironment": "environments", "Token": "tokens", "TenantNamed": "tenants", "ListTenants": "tenants",
 	"CreateTenant": "tenants", "DeleteTenant": "tenant deleted", "Commit": "isolation", "Remember": "isolation",
 	"ForgetIdempotent": "idempotent", "AppendAudit": "isolation", "AddDataKey": "isolation", "ReserveSeals": "isolation",
 	"AppendAccess": "isolation", "PutAck": "isolation", "Rewrap": "isolation", "ForgetServed": "served",
-	"TouchTokens": "isolation", "PutDecisions": "isolation",
+	"TouchTokens": "isolation", "PutDecisions": "isolation", "PackLinks": "isolation", "ArchiveSegment": "isolation",
+	"DisposeSegment": "isolation", "ForgetLocation": "isolation", "Hold": "isolation", "PutBlock": "isolation",
+	"PutCheckpoints": "isolation", "ThinCheckpoints": "isolation", "ScanChains": "scan chains", "AuditFeed": "audit feed",
+	"FedSegment": "fed segments", "CheckpointFeed": "checkpoints", "SigningKeys": "signing keys", "AddSigningKey": "signing keys",
+	"Position": "positions", "PutPosition": "positions",
 	"DueSecrets": "due secrets", "TakeLease": "leases", "DropLease": "leases", "Ping": "closed", "Close": "closed",
 }
 
@@ -179,12 +217,12 @@ func seen(t tb, w *world, id config.TenantID) map[string]any {
 	return all
 }
 
-// checkEmpty sees a tenant as one that is not there; its audit records remain.
+// checkEmpty sees a tenant as one that is not there; its audit chain remains.
 func checkEmpty(t tb, w *world, id config.TenantID) {
 	t.Helper()
 	for name, read := range reads {
 		value, cursor, err := read(w, id, store.Page{Limit: 100})
-		if name == "Audit" || config.KindOf(err) == config.KindNotFound {
+		if ofChains[name] || config.KindOf(err) == config.KindNotFound {
 			continue
 		}
 		ok(t, err)
@@ -235,6 +273,7 @@ func isolation(t *testing.T, w *world) {
 	ok(t, w.AppendAudit(w.ctx, b.ID, write().Audit))
 	takeSecrets(t, a, b)
 	takeRules(t, a, b)
+	takeChain(t, b)
 	same(t, seen(t, w, a.ID), fullA)
 	same(t, auditOf(t, w, a.ID), chainA)
 }
@@ -257,6 +296,22 @@ func takeSecrets(t tb, of, by *tenant) {
 	by.commit(t, change)
 	ok(t, by.PutAck(by.ctx, by.ID, by.ack(base, "ann", "client", "other"), 10))
 	ok(t, by.AppendAccess(by.ctx, by.ID, []store.Served{filledServed}, write().Audit))
+}
+
+// takeChain has a tenant do all that can be done to a chain, at the places at
+// which others have the same.
+func takeChain(t tb, by *tenant) {
+	t.Helper()
+	by.hold(t, "of "+by.Name)
+	by.hold(t, "")
+	by.putBlock(t, 1, 2)
+	by.putBlock(t, 3, 4)
+	by.putCheckpoints(t, 1, 2, 3)
+	ok(t, by.ThinCheckpoints(by.ctx, by.ID, by.clock.read().Add(time.Hour)))
+	by.pack(t, 3, 4)
+	ok(t, by.ArchiveSegment(by.ctx, by.ID, 1, "file:1"))
+	ok(t, by.DisposeSegment(by.ctx, by.ID, 1, disposeRecord))
+	ok(t, by.ForgetLocation(by.ctx, by.ID, 1))
 }
 
 // seenOr is seen for a tenant that has nothing: what is not found is told by its kind.
@@ -287,7 +342,7 @@ func cursors(t *testing.T, w *world) {
 		_, _, err = read(w, b.ID, store.Page{Limit: 1, Cursor: cursor})
 		refused(t, err, config.KindInvalidCursor)
 	}
-	same(t, len(kept), 7)
+	same(t, len(kept), 8)
 	for name, read := range reads {
 		for of, cursor := range kept {
 			if kept[name] != "" && of != name {
@@ -338,7 +393,7 @@ func limits(t *testing.T, w *world) {
 	n := w.createTenant(t, "alpha")
 	for _, limit := range []int{0, -1} {
 		page := store.Page{Limit: limit}
-		for _, name := range []string{"ScanLayers", "ScanSecrets", "Versions", "Log", "Tags", "Tokens", "RuleVersions"} {
+		for _, name := range []string{"ScanLayers", "ScanSecrets", "Versions", "Log", "Tags", "Tokens", "RuleVersions", "Checkpoints"} {
 			_, _, err := reads[name](w, n.ID, page)
 			refused(t, err, config.KindBadRequest)
 		}
@@ -351,6 +406,20 @@ func limits(t *testing.T, w *world) {
 		_, err = w.KeysBelow(w.ctx, n.ID, 9, limit)
 		refused(t, err, config.KindBadRequest)
 		_, err = w.Decisions(w.ctx, n.ID, limit)
+		refused(t, err, config.KindBadRequest)
+		_, err = w.AuditBack(w.ctx, n.ID, 9, limit)
+		refused(t, err, config.KindBadRequest)
+		_, err = w.AuditFeed(w.ctx, 0, limit)
+		refused(t, err, config.KindBadRequest)
+		_, err = w.ScanChains(w.ctx, store.ChainScan{Limit: limit})
+		refused(t, err, config.KindBadRequest)
+		_, err = w.Segments(w.ctx, n.ID, 0, limit)
+		refused(t, err, config.KindBadRequest)
+		_, err = w.Blocks(w.ctx, n.ID, 9, limit)
+		refused(t, err, config.KindBadRequest)
+		_, err = w.CheckpointsFrom(w.ctx, n.ID, 0, limit)
+		refused(t, err, config.KindBadRequest)
+		_, err = w.CheckpointFeed(w.ctx, 0, limit)
 		refused(t, err, config.KindBadRequest)
 	}
 }

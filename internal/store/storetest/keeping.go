@@ -150,11 +150,16 @@ func expireTokens(t *testing.T, w *world) {
 	}
 }
 
-// auditOf reads a chain to its end and checks that it holds.
+// auditOf reads what is hot of a chain to its end and checks that it holds.
 func auditOf(t tb, w *world, id config.TenantID) []audit.Link {
 	t.Helper()
 	var all []audit.Link
 	head := audit.Head{}
+	segments, err := w.Segments(w.ctx, id, 0, 1000)
+	ok(t, err)
+	if n := len(segments); n > 0 {
+		head = audit.Head{Sequence: segments[n-1].Last, Hash: segments[n-1].Hash}
+	}
 	for {
 		links, err := w.Audit(w.ctx, id, head.Sequence, 7)
 		ok(t, err)
