@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/llm-devops/llm-config-manager/internal/audit"
 )
@@ -69,7 +70,7 @@ func Readme() []byte {
 	for _, f := range Frameworks {
 		controls := Controls(f.Name)
 		checked := slices.DeleteFunc(slices.Clone(controls), func(c Control) bool { return len(c.Checks) == 0 })
-		frameworks.add(code(f.Name), fmt.Sprintf("[%s](%s.md)", f.Title, f.Name), f.Edition, fmt.Sprint(len(controls)), fmt.Sprint(len(checked)))
+		frameworks.add(code(f.Name), fmt.Sprintf("[%s](%s.md)", f.Title, f.Name), f.Edition, strconv.Itoa(len(controls)), strconv.Itoa(len(checked)))
 	}
 	frameworks.write(&b)
 

@@ -149,15 +149,15 @@ func reportOf(c Control, scope Scope, results map[CheckName]Result, found []Evid
 }
 
 // status is the worst of the results. An outcome that is not known is not a pass.
-func (r *ControlReport) status() ControlStatus {
-	if len(r.Control.Checks) == 0 {
+func (c *ControlReport) status() ControlStatus {
+	if len(c.Control.Checks) == 0 {
 		return Organisational
 	}
 	status := Met
-	if len(r.Results) == 0 {
+	if len(c.Results) == 0 {
 		status = Unchecked
 	}
-	for _, result := range r.Results {
+	for _, result := range c.Results {
 		switch result.Status {
 		case Passed:
 		case Failed:
