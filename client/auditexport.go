@@ -107,7 +107,7 @@ func (c *Client) startDownload(ctx context.Context, r *request, kind string) (*d
 // pauses for too long; the time that the caller takes between reads is its own.
 type download struct {
 	client   *Client
-	ctx      context.Context //nolint:containedctx // of the request, as net/http has it
+	ctx      context.Context // of the request
 	cancel   context.CancelCauseFunc
 	watchdog *time.Timer
 	body     io.ReadCloser

@@ -159,7 +159,7 @@ func (s wireSchemas) body(r httpapi.Route) map[string]any {
 // when it is not there, like the path of a URL.
 func isAddress(member string) bool {
 	last := member[strings.LastIndexAny(member, ".]")+1:]
-	return slices.Contains([]string{"environment", "path", "paths", "from", "to", "at", "parent", "name", "signing", ""}, last)
+	return slices.Contains([]string{"environment", "path", "paths", "from", "to", "at", "parent", "name", "signing", "event", "action", "outcome", ""}, last)
 }
 
 // inMembers are attacks by what stands where in a body.
@@ -272,7 +272,7 @@ func TestRefusalsHoldNothingOfTheRequest(t *testing.T) {
 	w := newWorld(t)
 	s := readWireSchemas(t, w)
 	for _, r := range w.server.Routes() {
-		if r.Method == http.MethodGet && r.Pattern == api.RouteWatch { // its own test follows
+		if r.Method == http.MethodGet && goesOn(r) { // their own test follows
 			continue
 		}
 		m := newMarker()
@@ -323,7 +323,7 @@ func TestValuesAreWhereTheyWereAskedFor(t *testing.T) {
 		"value": text, "bytes": base64.StdEncoding.EncodeToString([]byte(text)), "nested": map[string]any{"a": []any{text}, text: true},
 	}
 	for _, r := range w.server.Routes() {
-		if r.Pattern == api.RouteWatch {
+		if goesOn(r) {
 			continue
 		}
 		v := newVictim(t, w, "a-document")
@@ -383,6 +383,12 @@ func TestRefusedWatchesHoldNothing(t *testing.T) {
 	got := n.call(t, "GET", n.path(api.RouteWatch, "base"), nil, "Last-Event-ID", m.core)
 	if got.status != 400 || m.in(string(got.body)+w.log.String()) != "" {
 		t.Errorf("%d %s", got.status, got.body)
+	}
+	for _, name := range []string{"surprise", "from", "to", "outcome", "source", "trace_id", "deleted", "limit"} {
+		got := n.call(t, "GET", n.path(api.RouteAuditTail)+"?"+name+"="+url.QueryEscape(m.text), nil)
+		if p := got.refused(t, api.CodeBadRequest); p.Pointer != name || name != "outcome" && m.in(string(got.body)) != "" {
+			t.Errorf("%s: %d %s", name, got.status, got.body)
+		}
 	}
 	if p := n.call(t, "GET", n.path(api.RouteWatch, "base")+"?reveal=true", nil).refused(t, api.CodeBadRequest); p.Pointer != "reveal" || !strings.Contains(p.Detail, "values of secrets") {
 		t.Errorf("%+v", p)

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"io"
 	"net/http"
 
 	"github.com/andybalholm/brotli"
@@ -51,6 +52,22 @@ func compressed(r *http.Request, body []byte) (encoding string, packed []byte) {
 }
 
 var zstdEncoder, _ = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedDefault))
+
+// compressor compresses what is written to it. Closing it does not close w.
+func compressor(render service.Render, w io.Writer) io.WriteCloser {
+	switch render {
+	case service.Zstd:
+		packed, err := zstd.NewWriter(w, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithLowerEncoderMem(true))
+		if err != nil {
+			panic(err) // the options are fixed
+		}
+		return packed
+	case service.Brotli:
+		return brotli.NewWriterLevel(w, brotli.BestSpeed)
+	default:
+		return gzip.NewWriter(w)
+	}
+}
 
 func compress(render service.Render, body []byte) []byte {
 	var b bytes.Buffer

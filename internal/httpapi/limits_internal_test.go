@@ -43,6 +43,11 @@ func TestPlacesByPath(t *testing.T) {
 		"/api/v1/tenants": &s.reserved, "/api/v1/tenants/a/tokens": &s.general, "/": &s.general,
 		"/api/v1/tenants/a/environments/b/watch":         nil,
 		"/api/v1/tenants/a/environments/b/configs/watch": &s.general,
+		"/api/v1/tenants/a/audit/tail":                   nil,
+		"/api/v1/audit/tail":                             nil,
+		"/api/v1/tenants/a/b/audit/tail":                 &s.general,
+		"/api/v1/tenants/audit/tail":                     &s.general,
+		"/api/v1/audit":                                  &s.reserved,
 	} {
 		var h held
 		r := httptest.NewRequestWithContext(t.Context(), "GET", path, http.NoBody)

@@ -142,10 +142,16 @@ func isPublic(path string) bool {
 	return false
 }
 
-// isWatch says whether a request is a watch, which is counted by the service. A
-// document may be called watch as well; it lies deeper.
+// isWatch says whether a request is a watch or follows an audit chain, which are
+// counted by the service. A document may be called watch as well; it lies deeper.
 func isWatch(r *http.Request) bool {
-	return r.Method == http.MethodGet && isOfEnvironment(r.URL.Path, "/watch")
+	return r.Method == http.MethodGet && (isOfEnvironment(r.URL.Path, "/watch") || isTail(r.URL.Path))
+}
+
+// isTail says whether a path is that of the tail of an audit chain.
+func isTail(path string) bool {
+	_, ofTenant, _ := strings.Cut(strings.TrimPrefix(path, api.RouteTenants+"/"), "/")
+	return path == api.RouteServerTail || strings.HasPrefix(path, api.RouteTenants+"/") && ofTenant == "audit/tail"
 }
 
 // isOfEnvironment says whether a path is this one of an environment.
@@ -195,7 +201,10 @@ func (s *Server) authenticate(r *http.Request, state *requestState) error {
 
 // anonymous is a caller of whom nothing is known but where from and how.
 func anonymous(r *http.Request, state *requestState) service.Caller {
-	return service.Caller{RequestID: state.requestID, Source: state.source, UserAgent: bounded(r.UserAgent(), 256)}
+	return service.Caller{
+		RequestID: state.requestID, Source: state.source, UserAgent: bounded(r.UserAgent(), 256),
+		TraceID: traceID(r.Header["Traceparent"]),
+	}
 }
 
 // credentials are what a request comes with. The header beats a browser's login.

@@ -56,7 +56,7 @@ func TestRouteTable(t *testing.T) {
 // Every row has actions that there are, or says that being somebody is enough.
 // Whoever adds a route says so on purpose.
 func TestRoutesHaveActions(t *testing.T) {
-	open := []string{api.RouteIdentity, api.RouteVersion, api.RoutePolicySchema}
+	open := []string{api.RouteIdentity, api.RouteVersion, api.RoutePolicySchema, api.RouteAuditKeys}
 	for _, r := range newWorld(t).server.Routes() {
 		switch {
 		case r.Public:
@@ -128,6 +128,9 @@ var bodies = map[string]string{
 	"PUT " + api.RouteQuota:       `{"limits":{"documents":7}}`,
 	"POST " + api.RouteGrants:     `{"reason":"stolen"}`,
 	"POST " + api.RouteLogout:     ``,
+
+	"PUT " + api.RouteAuditHold:  `{"reason":"stolen"}`,
+	"PUT " + api.RouteServerHold: `{"reason":"stolen"}`,
 }
 
 // anyRequest is a valid request for a route on what the victim has.
@@ -159,6 +162,8 @@ func anyRequest(t *testing.T, r httpapi.Route, victim *victim) (target, body str
 		target += "?version=1"
 	case r.Pattern == api.RouteSecretDiff:
 		target += "?from=1"
+	case r.Pattern == api.RouteAuditCounts || r.Pattern == api.RouteServerCounts:
+		target += "?by=event"
 	case r.Method == http.MethodPatch && r.Pattern == api.RouteLayer:
 		headers = []string{"Content-Type", api.TypeMergePatch}
 	}
@@ -220,6 +225,11 @@ func just(codes ...api.Code) func(httpapi.Route) []api.Code {
 
 // ofTheServer are routes that are of no tenant.
 func ofTheServer(r httpapi.Route) bool { return !strings.Contains(r.Pattern, "{tenant}") }
+
+// goesOn says whether a route's answer has no end.
+func goesOn(r httpapi.Route) bool {
+	return r.Pattern == api.RouteWatch || r.Pattern == api.RouteAuditTail || r.Pattern == api.RouteServerTail
+}
 
 func intruders(t *testing.T, w *world, v *victim) []intruder {
 	t.Helper()
@@ -375,7 +385,7 @@ func (v *victim) entitled(t testing.TB, r httpapi.Route) string {
 func TestEveryRouteServes(t *testing.T) {
 	w := newWorld(t)
 	for _, r := range w.server.Routes() {
-		if r.Pattern == api.RouteWatch || forBrowsers(r) {
+		if goesOn(r) || forBrowsers(r) {
 			continue
 		}
 		t.Run(r.Method+" "+r.Pattern, func(t *testing.T) {
@@ -401,6 +411,8 @@ func TestEveryRouteServes(t *testing.T) {
 				var issued api.IssuedToken
 				w.call(t, w.root, "POST", api.RouteServerTokens, api.NewToken{Name: "x"}).want(t, 201).into(t, &issued)
 				target = api.Build(r.Pattern, issued.ID)
+			case "DELETE " + api.RouteAuditHold, "DELETE " + api.RouteServerHold:
+				w.call(t, token, http.MethodPut, target, `{"reason":"a case"}`).want(t, 200)
 			}
 			got := w.call(t, token, r.Method, target, body, headers...)
 			if got.status != 200 && got.status != 201 {

@@ -4,10 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
-	"math/rand/v2"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/llm-devops/llm-config-manager/api"
@@ -15,16 +12,6 @@ import (
 	"github.com/llm-devops/llm-config-manager/internal/service"
 	"github.com/llm-devops/llm-config-manager/internal/watch"
 )
-
-// pace is how a watch is kept alive.
-type pace struct {
-	tick     time.Duration // how often rights are asked anew, and progress is told at most
-	comment  time.Duration // after so long without a word a comment is sent
-	patience time.Duration // for the watcher to take what is sent
-	retry    time.Duration // watchers come back within this after a shutdown
-}
-
-var defaultPace = pace{tick: time.Second, comment: 15 * time.Second, patience: 30 * time.Second, retry: 10 * time.Second}
 
 // watch streams what changes in an environment as server-sent events.
 func (s *Server) watch(w http.ResponseWriter, r *http.Request) {
@@ -39,20 +26,10 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer watcher.Close()
-	header := w.Header()
-	header.Set("Content-Type", api.TypeEvents)
-	header.Set("Cache-Control", "no-store")
-	header.Set("X-Accel-Buffering", "no")
-	if r.Method == http.MethodHead {
-		w.WriteHeader(http.StatusOK)
-		return
-	}
-	stream := &stream{s: s, watcher: watcher, control: http.NewResponseController(w), w: w}
-	if err := stream.run(r.Context()); err != nil {
-		// The status is sent; why the stream ended is for the log, and for the
-		// request that the watcher comes back with.
-		stateOf(r.Context()).failed(err, problem(err).Code)
-	}
+	s.serveEvents(w, r, func() error {
+		stream := &watchStream{eventStream: s.newEventStream(w), watcher: watcher, stopping: s.stopping}
+		return stream.run(r.Context())
+	})
 }
 
 func watchRequest(r *http.Request) (service.WatchRequest, error) {
@@ -78,31 +55,24 @@ func watchRequest(r *http.Request) (service.WatchRequest, error) {
 			return in, unknownParameter(name)
 		}
 	}
-	if last := r.Header.Get("Last-Event-ID"); last != "" {
-		revision, err := strconv.ParseInt(last, 10, 64)
-		if err != nil || revision < 0 {
-			return in, config.Errorf(config.KindBadRequest, "Last-Event-ID is no revision").At("Last-Event-ID").
-				Hint("send the id of the last event that you took, or leave it out to begin now")
-		}
-		in.Resume, in.After = true, config.Revision(revision)
+	last, err := lastEventID(r, "revision")
+	if last != nil {
+		in.Resume, in.After = true, config.Revision(*last)
 	}
-	return in, nil
+	return in, err
 }
 
-// stream is one watcher's connection.
-type stream struct {
-	s       *Server
-	watcher *service.Watcher
-	w       http.ResponseWriter
-	control *http.ResponseController
-	buffer  bytes.Buffer
-	told    config.Revision // the last id that was sent
-	spoke   time.Time       // when anything was sent
+// watchStream is one watcher's connection.
+type watchStream struct {
+	eventStream
+	watcher  *service.Watcher
+	stopping <-chan struct{}
+	told     config.Revision // the last id that was sent
 }
 
 // run sends until the watcher goes, may no longer watch, or the server stops.
-func (t *stream) run(ctx context.Context) error {
-	tick := time.NewTicker(t.s.pace.tick)
+func (t *watchStream) run(ctx context.Context) error {
+	tick := time.NewTicker(t.pace.tick)
 	defer tick.Stop()
 	if err := t.begin(ctx); err != nil {
 		return err
@@ -110,7 +80,7 @@ func (t *stream) run(ctx context.Context) error {
 	for {
 		next, open := t.watcher.Wait()
 		if !open {
-			return t.goodbye()
+			return t.goodbye(int64(t.watcher.Position()))
 		}
 		select {
 		case <-next:
@@ -121,8 +91,8 @@ func (t *stream) run(ctx context.Context) error {
 			if err := t.tick(ctx); err != nil {
 				return err
 			}
-		case <-t.s.stopping:
-			return t.goodbye()
+		case <-t.stopping:
+			return t.goodbye(int64(t.watcher.Position()))
 		case <-ctx.Done():
 			return nil
 		}
@@ -130,16 +100,16 @@ func (t *stream) run(ctx context.Context) error {
 }
 
 // begin says where the stream begins: at what the watcher missed, else here.
-func (t *stream) begin(ctx context.Context) error {
+func (t *watchStream) begin(ctx context.Context) error {
 	if err := t.send(ctx); err != nil || t.told != 0 {
 		return err
 	}
 	t.progress()
-	return ignoreGone(t.flush())
+	return t.flush()
 }
 
 // send sends everything that there is.
-func (t *stream) send(ctx context.Context) error {
+func (t *watchStream) send(ctx context.Context) error {
 	notices, err := t.watcher.Take(ctx)
 	for _, n := range notices {
 		frame, frameErr := t.frame(n)
@@ -150,71 +120,33 @@ func (t *stream) send(ctx context.Context) error {
 		t.told = n.Event.Revision
 	}
 	if flushErr := t.flush(); flushErr != nil {
-		return ignoreGone(flushErr)
+		return flushErr
 	}
 	return err
 }
 
 // tick asks for the right to go on, and shows that the stream is alive.
-func (t *stream) tick(ctx context.Context) error {
+func (t *watchStream) tick(ctx context.Context) error {
 	if err := t.watcher.Recheck(ctx); err != nil {
 		return err
 	}
-	switch {
-	case t.watcher.Position() > t.told:
+	if t.watcher.Position() > t.told {
 		t.progress()
-	case time.Since(t.spoke) >= t.s.pace.comment:
-		t.buffer.WriteString(": still here\n\n")
+	} else {
+		t.comment()
 	}
-	return ignoreGone(t.flush())
+	return t.flush()
 }
 
-func (t *stream) progress() {
+// progress says that there is nothing to see up to where the watcher is.
+func (t *watchStream) progress() {
 	t.told = t.watcher.Position()
-	t.buffer.WriteString("event: " + api.EventProgress + "\nid: " + strconv.FormatInt(int64(t.told), 10) + "\ndata:\n\n")
-}
-
-// goodbye spreads the watchers' return, and says where they go on.
-func (t *stream) goodbye() error {
-	retry := rand.N(t.s.pace.retry) //nolint:gosec // spreading load needs no secret
-	t.buffer.WriteString("retry: " + strconv.FormatInt(retry.Milliseconds(), 10) + "\n")
-	t.progress()
-	return ignoreGone(t.flush())
-}
-
-// errGone says that the watcher is no longer there.
-var errGone = errors.New("the watcher has gone")
-
-func ignoreGone(err error) error {
-	if errors.Is(err, errGone) {
-		return nil
-	}
-	return err
-}
-
-// flush sends what was written; a watcher that does not take it is left.
-func (t *stream) flush() error {
-	if t.buffer.Len() == 0 {
-		return nil
-	}
-	t.spoke = time.Now()
-	_ = t.control.SetWriteDeadline(t.spoke.Add(t.s.pace.patience))
-	_, err := t.w.Write(t.buffer.Bytes())
-	if err == nil {
-		err = t.control.Flush()
-	}
-	if t.buffer.Reset(); t.buffer.Cap() > 1<<20 {
-		t.buffer = bytes.Buffer{}
-	}
-	if err != nil {
-		return errors.Join(errGone, err)
-	}
-	return nil
+	t.eventStream.progress(int64(t.told))
 }
 
 // frame is a notice in the form of server-sent events. All who watch the same
 // with the same rights share one.
-func (t *stream) frame(n service.Notice) ([]byte, error) {
+func (t *watchStream) frame(n service.Notice) ([]byte, error) {
 	encode := func() ([]byte, error) { return t.encode(n) }
 	if !n.Whole || n.Reset != "" {
 		return encode()
@@ -222,7 +154,7 @@ func (t *stream) frame(n service.Notice) ([]byte, error) {
 	return n.Event.Frame(t.watcher.FrameKey(), encode)
 }
 
-func (t *stream) encode(n service.Notice) ([]byte, error) {
+func (t *watchStream) encode(n service.Notice) ([]byte, error) {
 	name, data := api.EventChange, any(api.WatchEvent{
 		Revision: int64(n.Event.Revision), Time: n.Event.Time.UTC(), Changes: convert(n.Changes, t.change),
 		Secrets: some(n.Secrets, secretNotice),
@@ -231,15 +163,11 @@ func (t *stream) encode(n service.Notice) ([]byte, error) {
 		name, data = api.EventReset, api.WatchReset{Revision: int64(n.Event.Revision), Reason: n.Reset}
 	}
 	var frame bytes.Buffer
-	frame.WriteString("event: " + name + "\nid: " + strconv.FormatInt(int64(n.Event.Revision), 10) + "\ndata: ")
-	if err := writeJSON(&frame, data); err != nil {
-		return nil, err
-	}
-	frame.WriteByte('\n') // writeJSON ended the line, this ends the event
-	return frame.Bytes(), nil
+	err := writeEvent(&frame, name, int64(n.Event.Revision), data)
+	return frame.Bytes(), err
 }
 
-func (t *stream) change(c watch.Change) api.WatchChange {
+func (t *watchStream) change(c watch.Change) api.WatchChange {
 	out := api.WatchChange{Path: c.Path.String()}
 	if c.Secret != nil {
 		out.Secret = &api.SecretRef{
