@@ -42,7 +42,8 @@ var allowed = map[string][]string{
 	"internal/access/policy":   {"internal/config", "internal/access"},
 	"internal/access/identity": {"internal/canon", "internal/config", "internal/access"},
 
-	"internal/access/identity/issuertest": {}, // tests only: a local issuer
+	"internal/access/identity/issuertest": {},                 // tests only: a local issuer
+	"internal/audit/audittest":            {"internal/audit"}, // tests only: exports that were tampered with
 
 	"internal/access/login": {"internal/config"},
 
@@ -54,7 +55,7 @@ var allowed = map[string][]string{
 	"api":    {},
 	"client": {"api"},
 
-	"cmd/llm-config":   {"api", "client", "internal/access/login", "internal/config", "internal/canon", "internal/convert", "internal/secret", "internal/settings", "internal/transport/devca"},
+	"cmd/llm-config":   {"api", "client", "internal/access/login", "internal/audit", "internal/compliance", "internal/config", "internal/canon", "internal/convert", "internal/secret", "internal/settings", "internal/transport/devca"},
 	"examples/service": {"api", "client"},
 	"test/…":           product,
 
@@ -63,7 +64,7 @@ var allowed = map[string][]string{
 
 // wiring are the files of cmd/llm-config that build a server of its parts, or a
 // key for one; they alone may import all of product.
-var wiring = []string{"cmd/llm-config/process.go", "cmd/llm-config/network.go", "cmd/llm-config/serve_jobs.go", "cmd/llm-config/serve_key.go"}
+var wiring = []string{"cmd/llm-config/process.go", "cmd/llm-config/network.go", "cmd/llm-config/serve_jobs.go", "cmd/llm-config/serve_audit.go", "cmd/llm-config/serve_key.go"}
 
 // owners says where a module may be used outside tests. What is missing here
 // may be used nowhere: a library that leaks through the tree cannot be replaced.
@@ -86,6 +87,7 @@ var owners = map[string][]string{
 	"github.com/spf13/pflag":                                         {"cmd/llm-config", "internal/settings"},
 	"go.yaml.in/yaml/v4":                                             {"internal/config", "internal/settings", "internal/access/identity"},
 	"golang.org/x/crypto":                                            {"internal/seal"},
+	"golang.org/x/mod":                                               {"internal/audit"},
 	"golang.org/x/oauth2":                                            {"internal/access/login"},
 	"golang.org/x/sync":                                              {"cmd/llm-config", "internal/access", "internal/seal"},
 	"golang.org/x/sys":                                               {"internal/store/sqlite", "internal/secret", "internal/harden", "cmd/llm-config"},
