@@ -83,6 +83,7 @@ func TestNothingOfADeletedTenant(t *testing.T) {
 		s.AppendAccess(t.Context(), alpha.ID, served),
 		s.PutAck(t.Context(), alpha.ID, store.Ack{Client: "client", Expires: time.Now().Add(time.Hour)}, 10),
 		s.PutDecisions(t.Context(), alpha.ID, []store.PastDecision{{Key: [32]byte{1}, Time: time.Now()}}, 10),
+		s.PutBlock(t.Context(), alpha.ID, store.Block{First: 1, Last: 1, Sealed: []byte("block")}),
 	} {
 		if err != nil {
 			t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/pressly/goose/v3"
 
+	"github.com/llm-devops/llm-config-manager/internal/audit"
 	"github.com/llm-devops/llm-config-manager/internal/config"
 	"github.com/llm-devops/llm-config-manager/internal/store"
 )
@@ -73,7 +75,19 @@ ON CONFLICT DO UPDATE SET wrapped = NULL`
 INSERT INTO tokens (id, tenant, name, hash, tenant_admin, server_admin, author, created, expires, revoked, mac)
 VALUES (?, ?, 'ci', zeroblob(32), 1, 0, 'ann', 5, 0, 0, zeroblob(32))`
 	firstTombstone = `UPDATE tenants SET name = NULL, deleted = ? WHERE id = ?`
+	firstAudit     = `INSERT INTO audit (tenant, sequence, hash, record) VALUES (?, ?, ?, ?)`
+	firstAuditEnd  = `UPDATE tenants SET audit_sequence = ?, audit_hash = ? WHERE id = ?`
+	firstAuditRead = `SELECT sequence, hash, record FROM audit WHERE tenant = ? AND sequence > ? ORDER BY sequence LIMIT ?`
 )
+
+// firstAppend appends a record as the first release did.
+func firstAppend(t *testing.T, db *sql.DB, tenant config.TenantID, from audit.Head, record string) audit.Head {
+	t.Helper()
+	link := from.Next([]byte(record))
+	mustExec(t, db, firstAudit, tenant[:], link.Sequence, link.Hash[:], link.Record)
+	mustExec(t, db, firstAuditEnd, link.Sequence, link.Hash[:], tenant[:])
+	return link.Head()
+}
 
 // TestDataOfTheFirstRelease migrates a database with rows and reads them.
 func TestDataOfTheFirstRelease(t *testing.T) {
@@ -192,6 +206,85 @@ func TestFirstReleaseAfterwards(t *testing.T) {
 	for _, table := range []string{"secrets", "secret_values", "rules", "rule_versions"} { // the first release knows of none
 		check(t, nil, rowsOf(t, s, table, beta), int64(0))
 	}
+}
+
+// TestAuditOfTheFirstRelease migrates chains that grew in turns, goes on with
+// them, and goes back to the first release and forward again.
+func TestAuditOfTheFirstRelease(t *testing.T) {
+	dir := t.TempDir()
+	beta := config.TenantID{2}
+	db := openFirst(t, filepath.Join(dir, dataFile), "data")
+	mustExec(t, db, firstTenant, alpha.ID[:], "alpha")
+	mustExec(t, db, firstTenant, beta[:], "beta")
+	var a, b audit.Head
+	for i := range 3 {
+		b = firstAppend(t, db, beta, b, fmt.Sprint("beta ", i))
+		a = firstAppend(t, db, alpha.ID, a, fmt.Sprint("alpha ", i))
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	s := open(t, dir)
+	checkChain(t, s, 3)
+	check(t, nil, fedRecords(t, s), []string{"beta 0", "alpha 0", "beta 1", "alpha 1", "beta 2", "alpha 2"})
+	chain, err := s.Chain(t.Context(), beta)
+	check(t, err, chain, store.Chain{Tenant: beta, Head: b, Time: time.Unix(0, 7).UTC(), Hot: 1})
+	links, err := s.Audit(t.Context(), alpha.ID, 0, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	segment := store.Segment{First: 1, Last: 2, Hash: links[1].Hash}
+	for _, err := range []error{
+		s.PackLinks(t.Context(), alpha.ID, segment, []byte("body")),
+		s.PutBlock(t.Context(), alpha.ID, store.Block{First: 1, Last: 3, Sealed: []byte("block")}),
+		s.Hold(t.Context(), beta, store.Hold{Reason: "litigation"}, audit.Record{Event: "audit.hold"}),
+		s.Close(),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	db = openFirst(t, filepath.Join(dir, dataFile), "data")
+	a = firstAppend(t, db, alpha.ID, a, "alpha of the first")
+	var sequence, hash, record any
+	if err := db.QueryRowContext(t.Context(), firstAuditRead, alpha.ID[:], 0, 1).Scan(&sequence, &hash, &record); err != nil {
+		t.Fatal(err)
+	}
+	check(t, nil, sequence, any(int64(3))) // what is packed is not there for it
+	mustExec(t, db, firstTombstone, 9, alpha.ID[:])
+	if _, err := db.ExecContext(t.Context(), firstTombstone, 9, beta[:]); err == nil || !strings.Contains(err.Error(), "legal hold") {
+		t.Errorf("the first release deleted a tenant that a hold stands on: %v", err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	s = open(t, dir)
+	chain, err = s.Chain(t.Context(), alpha.ID)
+	check(t, err, chain, store.Chain{Tenant: alpha.ID, Deleted: true, Head: a, Time: time.Unix(0, 7).UTC(), Hot: 3, Indexed: 3})
+	fed := fedRecords(t, s)
+	check(t, nil, fed[len(fed)-1], "alpha of the first")
+	segments, err := s.Segments(t.Context(), alpha.ID, 0, 10)
+	check(t, err, len(segments), 1)
+	chain, err = s.Chain(t.Context(), beta)
+	check(t, err, chain.Deleted, false)
+	check(t, nil, chain.Hold.Reason, "litigation")
+}
+
+// fedRecords are the records of all chains in the order of the feed.
+func fedRecords(t *testing.T, s *Store) []string {
+	t.Helper()
+	links, err := s.AuditFeed(t.Context(), 0, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var records []string
+	for _, l := range links {
+		records = append(records, string(l.Record))
+	}
+	return records
 }
 
 // TestKeysOfTheFirstRelease migrates a key store with rows, and lets the first
