@@ -52,8 +52,11 @@ func (b *Block) Size() int {
 
 // time of the record at i.
 func (b *Block) time(i int) time.Time {
-	return time.Unix(int64(b.seconds.at(i)), int64(b.nanos.at(i))) //nolint:gosec // they were made of such
+	return time.Unix(int64(b.seconds.at(i)), int64(b.nanos.at(i)))
 }
+
+// Times are those of the Block's first and last record.
+func (b *Block) Times() (first, last time.Time) { return b.time(0), b.time(b.count - 1) }
 
 // hashOf is what a Block keeps of an id; 0 for none. It is part of SHA-256
 // because callers choose some of the ids.
@@ -76,7 +79,7 @@ func (b *Block) Find(f *Filter, before uint64, limit int) []uint64 {
 		return nil
 	}
 	var found []uint64
-	for i := int(min(before-b.first, uint64(b.count))) - 1; i >= 0 && len(found) < limit; i-- { //nolint:gosec // at most count
+	for i := int(min(before-b.first, uint64(b.count))) - 1; i >= 0 && len(found) < limit; i-- {
 		if s.selects(i) {
 			found = append(found, b.first+uint64(i))
 		}
@@ -160,7 +163,7 @@ func (b *Block) starts() []int {
 	}
 	starts, at := make([]int, b.count+1), 0
 	for i := range b.count {
-		at += int(b.several.at(i)) //nolint:gosec // at most maxBlockResources together
+		at += int(b.several.at(i))
 		starts[i+1] = at
 	}
 	return starts

@@ -75,9 +75,9 @@ func (w *blockWriter) add(r *Record) {
 	w.request = append(w.request, hashOf(r.RequestID))
 	w.trace = append(w.trace, hashOf(r.TraceID))
 	w.session = append(w.session, hashOf(r.Session))
-	w.seconds = append(w.seconds, uint64(r.Time.Unix()))   //nolint:gosec // read back as an int64
-	w.nanos = append(w.nanos, uint64(r.Time.Nanosecond())) //nolint:gosec // never negative
-	w.weight = append(w.weight, uint64(r.Weight()))        //nolint:gosec // never negative
+	w.seconds = append(w.seconds, uint64(r.Time.Unix()))
+	w.nanos = append(w.nanos, uint64(r.Time.Nanosecond()))
+	w.weight = append(w.weight, uint64(r.Weight()))
 }
 
 func (w *blockWriter) target(resource string) {
@@ -106,7 +106,7 @@ func ParseBlock(encoded []byte) (*Block, error) {
 	}
 	r := blockReader{rest: encoded[1:]}
 	b := &Block{encoded: encoded, first: r.number(math.MaxInt64)}
-	b.count = int(r.number(BlockRecords)) //nolint:gosec // at most BlockRecords
+	b.count = int(r.number(BlockRecords))
 	if b.count == 0 || b.first%BlockRecords != 1 {
 		return nil, errBlock
 	}
@@ -131,7 +131,7 @@ func ParseBlock(encoded []byte) (*Block, error) {
 	if targets > maxBlockResources {
 		return nil, errBlock
 	}
-	b.targets = r.below(int(targets), uint64(b.resources.count)) //nolint:gosec // at most maxBlockResources
+	b.targets = r.below(int(targets), uint64(b.resources.count))
 	if r.failed || len(r.rest) > 0 {
 		return nil, errBlock
 	}

@@ -211,7 +211,7 @@ func (r *blockReader) below(n int, bound uint64) column {
 
 // dictionary reads at most most texts.
 func (r *blockReader) dictionary(most uint64) dictionary {
-	d := dictionary{count: int(r.number(most))} //nolint:gosec // most is an int
+	d := dictionary{count: int(r.number(most))}
 	d.ends = r.column(d.count)
 	d.text = r.bytes(r.number(math.MaxUint64))
 	last := uint64(0)

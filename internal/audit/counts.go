@@ -169,7 +169,7 @@ func (b *Block) Count(f *Filter, counts *Counts) {
 		}
 		var g group
 		if windowed {
-			g.start = counts.start(int64(b.seconds.at(i))) //nolint:gosec // it was made of an int64
+			g.start = counts.start(int64(b.seconds.at(i)))
 		}
 		for k, c := range columns {
 			if c != nil {
@@ -182,13 +182,13 @@ func (b *Block) Count(f *Filter, counts *Counts) {
 			places[g], groups, sums = at, append(groups, g), append(sums, Count{})
 		}
 		sums[at].Records++
-		sums[at].Weight += int64(b.weight.at(i)) //nolint:gosec // it was made of an int64
+		sums[at].Weight += int64(b.weight.at(i))
 	}
 	for at, g := range groups {
 		key := CountKey{Start: g.start}
 		for k, d := range texts {
 			if d != nil {
-				key.Values[k] = d.at(int(g.values[k])) //nolint:gosec // a place in d
+				key.Values[k] = d.at(int(g.values[k]))
 			}
 		}
 		counts.add(key, sums[at])
