@@ -35,7 +35,7 @@ func addressed(c *cobra.Command, err error) error {
 // takesNoDocument says that a pointer in an answer to c is into a body of the
 // API, and not into somebody's document.
 func takesNoDocument(c *cobra.Command) bool {
-	return c.HasParent() && slices.Contains([]string{"secret", "key", "token", "tenant", "policy", "role", "authz", "quota", "break-glass"}, c.Parent().Name())
+	return c.HasParent() && slices.Contains([]string{"secret", "key", "token", "tenant", "policy", "role", "authz", "quota", "break-glass", "audit", "checkpoint", "hold", "compliance"}, c.Parent().Name())
 }
 
 // concernsServer says that it takes an administrator of the server.
@@ -60,6 +60,7 @@ var inFlags = strings.NewReplacer(
 var flagsAt = map[string]string{
 	"versions": "version", "labels": "label", "expires_at": "expires", "grace_seconds": "grace", "ttl_seconds": "ttl",
 	"roles": "role", "environments": "only-env", "paths": "path", "actions": "action", "addresses": "address", "includes": "include",
+	"request_id": "request-id", "trace_id": "trace-id",
 	"principal": "for", "token": "for", "claims": "claim", "seconds": "for",
 	"allow_weak": "allow-weak", "if_version": "if-version", "generate/field": "field",
 	"rotation/generator": "rotate-with", "rotation/every_seconds": "rotate-every", "rotation/grace_seconds": "rotate-grace",

@@ -20,6 +20,7 @@ const (
 	groupFolders   = "folders"
 	groupSecrets   = "secrets"
 	groupAccess    = "access"
+	groupAudit     = "audit"
 	groupManage    = "manage"
 )
 
@@ -33,8 +34,8 @@ LLM_CONFIG_ADDR, LLM_CONFIG_TENANT, LLM_CONFIG_ENV and LLM_CONFIG_TOKEN; without
 token, the login of `+"`llm-config login`"+` counts.
 LLM_CONFIG_CA_FILE names authorities for the server's certificate.
 
-Exit status: 0 done, 1 failed, 2 there is a difference (diff, dry runs) or a denial
-(authz explain).`,
+Exit status: 0 done, 1 failed, 2 there is a difference (diff, dry runs), a denial
+(authz explain) or a broken chain (audit verify).`,
 		`  llm-config serve --dev
   llm-config set -e base gateway/limits requests_per_minute=600
   llm-config get -e production gateway/limits`)
@@ -48,6 +49,7 @@ Exit status: 0 done, 1 failed, 2 there is a difference (diff, dry runs) or a den
 		&cobra.Group{ID: groupFolders, Title: "Folders and processes:"},
 		&cobra.Group{ID: groupSecrets, Title: "Secrets and keys:"},
 		&cobra.Group{ID: groupAccess, Title: "Access:"},
+		&cobra.Group{ID: groupAudit, Title: "Audit:"},
 		&cobra.Group{ID: groupManage, Title: "Server and tenants:"},
 	)
 	root.SetHelpCommand(newHelpCommand(a))
@@ -99,6 +101,7 @@ func verbs(a *app) map[string][]*cobra.Command {
 		groupAccess: {
 			newTokenCommand(a), newPolicyCommand(a), newRoleCommand(a), newAuthzCommand(a), newGrantCommand(a), newLoginCommand(a), newLogoutCommand(a), newWhoamiCommand(a),
 		},
+		groupAudit: {newAuditCommand(a), newComplianceCommand(a)},
 		groupManage: {
 			newServeCommand(a), newDevCertCommand(a), newTenantCommand(a), newQuotaCommand(a), newEnvironmentCommand(a), newLayerCommand(a), newVersionCommand(a),
 		},
