@@ -110,27 +110,27 @@ func (c *chain) hex(n int) string {
 }
 
 func (c *chain) header(from int) string {
-	return fmt.Sprintf(`{"chain":"%s","format":"llm-config-audit/1","from":{"hash":"%s","sequence":%d}}`, c.origin, c.hex(from), from)
+	return fmt.Sprintf(`{"chain":%q,"format":"llm-config-audit/1","from":{"hash":%q,"sequence":%d}}`, c.origin, c.hex(from), from)
 }
 
 func (c *chain) line(n int) string { return recordText(c.hex(n), c.records[n-1], n) }
 
 func recordText(hash, record string, n int) string {
-	return fmt.Sprintf(`{"hash":"%s","record":%s,"sequence":%d}`, hash, record, n)
+	return fmt.Sprintf(`{"hash":%q,"record":%s,"sequence":%d}`, hash, record, n)
 }
 
 func (c *chain) disposed(first, last int) string {
-	return fmt.Sprintf(`{"disposed":{"first":%d,"from":"%s","hash":"%s","last":%d}}`, first, c.hex(first-1), c.hex(last), last)
+	return fmt.Sprintf(`{"disposed":{"first":%d,"from":%q,"hash":%q,"last":%d}}`, first, c.hex(first-1), c.hex(last), last)
 }
 
 // disposal is the record that attests disposed(first, last).
 func (c *chain) disposal(first, last int) string {
-	return fmt.Sprintf(`{"actor":"system","details":{"first":"%d","from":"%s","hash":"%s","last":"%d"},"event":"audit.dispose","outcome":"success","schema":1}`,
+	return fmt.Sprintf(`{"actor":"system","details":{"first":"%d","from":%q,"hash":%q,"last":"%d"},"event":"audit.dispose","outcome":"success","schema":1}`,
 		first, c.hex(first-1), c.hex(last), last)
 }
 
 func (c *chain) end(n int) string {
-	return fmt.Sprintf(`{"end":{"hash":"%s","sequence":%d}}`, c.hex(n), n)
+	return fmt.Sprintf(`{"end":{"hash":%q,"sequence":%d}}`, c.hex(n), n)
 }
 
 // text is that of a checkpoint at n, taken n seconds after midnight.

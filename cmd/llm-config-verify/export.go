@@ -274,11 +274,13 @@ func (c *cutter) recordAndSequence() ([]byte, uint64) {
 	return record, sequence
 }
 
+// unescape knows the escapes that note lets pass.
+var unescape = strings.NewReplacer(`\n`, "\n", `\"`, `"`, `\\`, `\`)
+
 // note takes a JSON string up to its closing quote. Of the escapes of RFC 8785 a
 // note can only need these three, since it may hold no control character but the
 // newline.
 func (c *cutter) note() []byte {
-	unescape := strings.NewReplacer(`\n`, "\n", `\"`, `"`, `\\`, `\`)
 	for i := 0; i < len(c.rest); i++ {
 		switch b := c.rest[i]; {
 		case b == '"':

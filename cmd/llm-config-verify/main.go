@@ -122,7 +122,7 @@ standard input. Several exports must be of one chain, and are compared.
 
 Flags:
   -key KEY           a public key, <name>+<hash>+<base64>, or @FILE with one a
-                     line; repeat it for more, as after a rotation
+                     line; repeat it for every key that ever signed
   -checkpoint FILE   a signed checkpoint that was kept elsewhere, which the export
                      must reach and agree with; may be repeated
   -json              one JSON object instead of text

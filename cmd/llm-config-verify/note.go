@@ -81,10 +81,11 @@ type checkpoint struct {
 // errNotNote says that a text is not a signed note at all.
 var errNotNote = errors.New("is not a signed note")
 
-// openCheckpoint checks that one of keys signed the note, and reads it. A wrong
-// signature in the name of one of them spoils the note, whoever else signed it.
-// Together with an error comes what the note claims, for messages only.
-func openCheckpoint(note []byte, keys []key) (checkpoint, error) {
+// openCheckpoint reads a note, and checks that it is of the chain and that one of
+// keys signed it. A wrong signature in the name of one of them spoils the note,
+// whoever else signed it. Together with an error comes what the note claims, for
+// messages only.
+func openCheckpoint(note []byte, origin string, keys []key) (checkpoint, error) {
 	if len(note) > maxNote || !utf8.Valid(note) || bytes.ContainsFunc(note, func(r rune) bool { return r < ' ' && r != '\n' }) {
 		return checkpoint{}, errNotNote
 	}
@@ -109,7 +110,10 @@ func openCheckpoint(note []byte, keys []key) (checkpoint, error) {
 		signed = true
 	}
 	if !signed {
-		return c, errors.New("is signed by none of the keys that were given")
+		return c, errors.New("is signed by none of the keys that were given; after a rotation, give all of them")
+	}
+	if malformed == nil && c.origin != origin {
+		return c, fmt.Errorf("is of another chain, %q", c.origin)
 	}
 	return c, malformed
 }

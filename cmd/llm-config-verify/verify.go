@@ -13,6 +13,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // domain keeps the hash of a record from being the hash of anything else.
@@ -101,34 +102,32 @@ func (v *verifier) origin() string { return v.exports[0].origin }
 
 // expect takes a checkpoint that was kept elsewhere.
 func (v *verifier) expect(name string, note []byte) error {
-	c, err := openCheckpoint(note, v.keys)
-	if err == nil {
-		err = v.claim(name, c)
-	}
-	switch {
-	case errors.Is(err, errNotNote):
+	c, err := openCheckpoint(note, v.origin(), v.keys)
+	if errors.Is(err, errNotNote) {
 		return fmt.Errorf("%s %w", name, err)
-	case err != nil:
-		return &broken{Sequence: c.at.sequence, Reason: "the checkpoint " + err.Error(), File: name}
 	}
-	return nil
+	at := broken{Sequence: c.at.sequence, File: name}
+	if err != nil {
+		at.Reason = "the checkpoint " + err.Error()
+		return &at
+	}
+	return v.claim(at, c)
 }
 
-// claim notes what a valid checkpoint says. The error says why it cannot be so.
-func (v *verifier) claim(file string, c checkpoint) error {
-	if c.origin != v.origin() {
-		return fmt.Errorf("is of another chain, %q", c.origin)
-	}
+// claim notes what a valid checkpoint says, and breaks at a place when another
+// one says otherwise: both are signed, whatever the exports hold.
+func (v *verifier) claim(at broken, c checkpoint) error {
 	known := v.claims[c.at.sequence]
 	if known == nil {
 		known = &claim{hash: c.at.hash}
 		v.claims[c.at.sequence] = known
 	}
 	if known.hash != c.at.hash {
-		return fmt.Errorf("of %s and another one of %s have different hashes of this record, and valid signatures: the chain was forked", c.time, known.time)
+		at.Reason = fmt.Sprintf("the chain was forked: checkpoints signed on %s and on %s have different hashes of it", known.time, c.time)
+		return &at
 	}
 	if c.time > known.time { // both are of one form, which sorts as text
-		known.time, known.file = c.time, file
+		known.time, known.file = strings.Clone(c.time), at.File // else all of the note would be kept
 	}
 	known.waiting++
 	return nil
@@ -194,12 +193,12 @@ func (v *verifier) checkpoint(f *follower, note []byte) error {
 		v.ignored++
 		return nil
 	}
-	c, err := openCheckpoint(note, v.keys)
-	if err == nil {
-		err = v.claim(f.name, c)
-	}
+	c, err := openCheckpoint(note, v.origin(), v.keys)
 	if err != nil {
 		return f.broken(f.head.sequence, "the checkpoint behind it "+err.Error())
+	}
+	if err := v.claim(broken{Sequence: c.at.sequence, File: f.name, Line: f.line}, c); err != nil {
+		return err
 	}
 	recent := v.recent[c.at.sequence%recentHashes]
 	switch {

@@ -73,13 +73,16 @@ func TestBreaksAreNamed(t *testing.T) {
 		"part on another hash":      {text(append([]string{other.header(10)}, c.lines(10, 20)[1:]...)...), 11, "altered"},
 		"not one object":            {newChain("{}", `{"a":1},"record":{}`).whole(), 2, "not one JSON object"},
 		"no object":                 {newChain("{}", "[]").whole(), 2, "not one JSON object"},
+		"not UTF-8":                 {newChain("{\"a\":\"\xff\"}").whole(), 1, "not one JSON object"},
+		"signed, with a comma":      {text(c.header(0), c.line(1), checkpointText(sign(strings.Replace(c.text(1), ".123456789Z", ",123456789Z", 1), firstKey)), c.end(1)), 1, "no time"},
+		"signed, time unnamed":      {text(c.header(0), c.line(1), checkpointText(sign(strings.Replace(c.text(1), "time ", "", 1), firstKey)), c.end(1)), 1, "no time"},
 		"unclosed object":           {newChain(`{"a":"}`).whole(), 1, "not one JSON object"},
 		"written anew":              {text(append(other.lines(0, 20)[:21], c.checkpoint(20), other.end(20))...), 20, "written anew"},
 		"written anew, late":        {text(append(other.lines(0, 30)[:31], c.checkpoint(20), other.end(30))...), 20, "written anew"},
 		"checkpoint moved ahead":    {text(append([]string{other.header(0), c.checkpoint(20)}, other.lines(0, 30)[1:]...)...), 1, "stands before its record"},
 		"from differs":              {text(append([]string{other.header(10), c.checkpoint(10)}, other.lines(10, 20)[1:]...)...), 10, "written anew"},
 		"truncated":                 {text(append(c.lines(0, 20)[:21], c.checkpoint(25), c.end(20))...), 21, "checkpoint of record 25"},
-		"forked checkpoints":        {text(c.header(20), c.checkpoint(10), checkpointText(other.note(10)), c.end(20)), 20, "forked"},
+		"forked checkpoints":        {text(c.header(20), c.checkpoint(10), checkpointText(other.note(10)), c.end(20)), 10, "forked"},
 		"checkpoint of a stranger":  {text(c.header(0), c.line(1), checkpointText(c.note(1, foreign)), c.end(1)), 1, "none of the keys"},
 		"checkpoint altered":        {text(c.header(0), c.line(1), strings.Replace(c.checkpoint(1), ".123", ".124", 1), c.end(1)), 1, "altered, or forged"},
 		"one of two altered":        {text(c.header(0), c.line(1), checkpointText(c.note(1, secondKey)+strings.SplitAfter(c.note(2), "\n\n")[1]), c.end(1)), 1, "altered, or forged"},
@@ -103,9 +106,10 @@ func TestDisposalsMustBeAttested(t *testing.T) {
 	c.add(c.disposal(1, 7))
 	c.add(strings.Replace(c.disposal(1, 8), "audit.dispose", "audit.export", 1))
 	c.add(strings.Replace(c.disposal(1, 8), `"last":"8"`, `"last":"9"`, 1))
-	c.add(`{"details":{"x":"\"event\":\"audit.dispose\""},"outcome":"success"}`)
+	c.add(strings.NewReplacer(`"event":"audit.dispose"`, `"event":"audit.export"`, `"last":"8"`, `"event":"audit.dispose","last":"8"`).Replace(c.disposal(1, 8)))
+	c.add(strings.Replace(c.disposal(1, 8), strings.Repeat("0", 64), c.hex(1), 1))
 	behind := func(n int, head ...string) string {
-		return text(append(append([]string{c.header(0)}, head...), c.lines(n, 24)[1:]...)...)
+		return text(append(append([]string{c.header(0)}, head...), c.lines(n, len(c.records))[1:]...)...)
 	}
 	verifyText(behind(7, c.disposed(1, 7)), "-key", firstKey.vkey).holds(t)
 	for name, test := range map[string]struct {
@@ -121,7 +125,7 @@ func TestDisposalsMustBeAttested(t *testing.T) {
 		"with another hash":     {behind(7, strings.Replace(c.disposed(1, 7), c.hex(7), c.hex(8), 1)), 8, "altered"},
 		"in the middle":         {text(c.header(0), c.line(1), c.disposed(2, 7), c.end(7)), 2, "beginning of a chain only"},
 		"in a part":             {text(c.header(5), c.disposed(6, 7), c.end(7)), 6, "beginning of a chain only"},
-		"ends before it begins": {behind(0, `{"disposed":{"first":1,"from":"`+c.hex(0)+`","hash":"`+c.hex(0)+`","last":0}}`), 1, "records 1 to 0"},
+		"ends before it begins": {behind(0, `{"disposed":{"first":1,"from":"`+c.hex(0)+`","hash":"`+c.hex(0)+`","last":0}}`), 1, "what was disposed of are records 1 to 0"},
 		"checkpoint differs":    {behind(7, c.disposed(1, 7), checkpointText(c.fork(3).note(7))), 7, "written anew"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -256,6 +260,12 @@ func TestReportForPrograms(t *testing.T) {
 		signedReport{25, "2026-11-22T00:00:25.123456789Z"}, 5, nil, "")
 	if want = strings.Replace(want, "<nil>", fmt.Sprint((*broken)(nil)), 1); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	for _, before := range []int{0, 9} {
+		o = verifyText(text(c.header(10), c.checkpoint(before), c.end(10)), "-json", "-key", firstKey.vkey)
+		if r = decode(o); o.code != exitHolds || r.Checkpoints != (checkpointReport{0, 1, 0}) || r.Signed != nil {
+			t.Errorf("a checkpoint of record %d, before all that is there: exit %d: %s", before, o.code, o.stdout)
+		}
 	}
 	o = verifyText(text(append(c.lines(0, 3)[:3], c.end(3))...), "-json")
 	if r = decode(o); o.code != exitBroken || r.Verdict != "broken" || r.Break.Sequence != 3 || r.Break.Line != 4 || r.Break.File != "standard input" || r.Unsigned != 2 {
