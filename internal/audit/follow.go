@@ -27,16 +27,15 @@ type Follower struct {
 	badKeys error
 	recent  []Head                // links and ends of stubs, the last window of them, as a ring
 	seen    int                   // how many went through recent
-	ahead   map[uint64]Checkpoint // by sequence: of links that did not come yet
-	before  map[uint64]Checkpoint // by sequence: of links that lie before From
+	waiting map[uint64]Checkpoint // by sequence: of links that did not come yet, or never will
 	stubs   map[uint64]Stub       // by First: that no record attests yet
 }
 
 const (
 	// window is how far a checkpoint may stand behind the link that it is of, in links.
 	window = 1 << 16
-	// maxPending bounds checkpoints that wait for their link, and stubs that wait
-	// for the record that attests them.
+	// maxPending bounds checkpoints whose link is not there, and stubs that wait for
+	// the record that attests them.
 	maxPending = 1 << 16
 )
 
@@ -64,8 +63,8 @@ func (r Report) Unsigned() uint64 {
 // every checkpoint breaks the chain.
 func NewFollower(origin string, from Head, public ...string) *Follower {
 	f := &Follower{
-		report: Report{Origin: origin, From: from, Head: from},
-		ahead:  map[uint64]Checkpoint{}, before: map[uint64]Checkpoint{}, stubs: map[uint64]Stub{},
+		report:  Report{Origin: origin, From: from, Head: from},
+		waiting: map[uint64]Checkpoint{}, stubs: map[uint64]Stub{},
 		keyless: len(public) == 0,
 	}
 	f.keys, f.badKeys = verifiers(public)
@@ -94,12 +93,12 @@ func (f *Follower) passed(h Head) bool {
 		f.recent[f.seen%window] = h
 	}
 	f.seen++
-	if len(f.ahead) == 0 {
+	c, ok := f.waiting[h.Sequence]
+	if !ok {
 		return true
 	}
-	c, ok := f.ahead[h.Sequence]
-	delete(f.ahead, h.Sequence)
-	return !ok || f.holds(c, h)
+	delete(f.waiting, h.Sequence)
+	return f.holds(c, h)
 }
 
 // at finds a place that was passed, unless it lies too far back.
@@ -166,43 +165,30 @@ func (f *Follower) open(signed []byte, place string) (c Checkpoint, ok bool) {
 	return c, true
 }
 
-// keep holds a checkpoint for later, or to tell forks by.
-func (f *Follower) keep(places map[uint64]Checkpoint, c Checkpoint) (kept bool) {
-	if other, ok := places[c.Head.Sequence]; ok && other.Head != c.Head {
-		return f.forked(c, other)
-	}
-	if len(places) >= maxPending {
-		return false
-	}
-	places[c.Head.Sequence] = c
-	return true
-}
-
-// past holds a checkpoint against what the chain was up to now.
-func (f *Follower) past(c Checkpoint) bool {
-	if c.Head.Sequence < f.report.From.Sequence {
-		f.report.Unchecked++
-		f.keep(f.before, c)
-		return f.report.Broken == nil
-	}
+// place holds a checkpoint against the chain, or keeps it when its link is not
+// there: it may come, and another checkpoint of the same size proves a fork.
+func (f *Follower) place(c Checkpoint) bool {
 	if h, ok := f.at(c.Head.Sequence); ok {
 		return f.holds(c, h)
 	}
-	f.report.Unchecked++
+	other, ok := f.waiting[c.Head.Sequence]
+	switch {
+	case ok && other.Head != c.Head:
+		return f.forked(c, other)
+	case len(f.waiting) >= maxPending:
+		f.report.Unchecked++
+	default:
+		f.waiting[c.Head.Sequence] = c
+	}
 	return true
 }
 
 // Expect tells of a checkpoint from elsewhere, before or while the chain is fed.
-// Those that lie ahead wait for their link, 65,536 of them at most; any more
-// are not checked.
+// Those whose link is not there wait for it, 65,536 of them at most; any more are
+// not checked.
 func (f *Follower) Expect(signed []byte) {
-	c, ok := f.open(signed, "given beside the chain")
-	switch {
-	case !ok:
-	case c.Head.Sequence <= f.report.Head.Sequence:
-		f.past(c)
-	case !f.keep(f.ahead, c) && f.report.Broken == nil:
-		f.report.Unchecked++
+	if c, ok := f.open(signed, "given beside the chain"); ok {
+		f.place(c)
 	}
 }
 
@@ -220,7 +206,7 @@ func (f *Follower) Checkpoint(signed []byte) bool {
 		return f.breaks(breakf(head.Sequence+1, "removed or truncated, or a checkpoint was moved: that of record %d, signed at %s, stands behind record %d",
 			c.Head.Sequence, c.Time.Format(timeForm), head.Sequence))
 	}
-	return f.past(c)
+	return f.place(c)
 }
 
 // Link takes the next link, and says whether the chain holds so far. It keeps
@@ -378,15 +364,13 @@ func (f *Follower) begins(from Head) bool {
 // Finish is the report when there is no more. Checkpoints beyond the end, and
 // stubs that no record attests, break the chain.
 func (f *Follower) Finish() Report {
-	head := f.report.Head
+	head, unchecked := f.report.Head, 0
 	var beyond Checkpoint
-	for sequence, c := range f.ahead {
-		if sequence > head.Sequence && sequence > beyond.Head.Sequence {
-			beyond = c
-		}
+	for sequence, c := range f.waiting {
 		if sequence <= head.Sequence {
-			f.report.Unchecked++ // it is of a record that was disposed of
-			delete(f.ahead, sequence)
+			unchecked++
+		} else if sequence > beyond.Head.Sequence {
+			beyond = c
 		}
 	}
 	if beyond.Head.Sequence > 0 {
@@ -397,5 +381,7 @@ func (f *Follower) Finish() Report {
 		s := f.stubs[slices.Min(slices.Collect(maps.Keys(f.stubs)))]
 		f.breaks(breakf(s.First, "removed: records %d to %d are said to be disposed of, and no record attests it", s.First, s.Last))
 	}
-	return f.report
+	report := f.report
+	report.Unchecked += unchecked
+	return report
 }

@@ -202,7 +202,12 @@ func TestStubs(t *testing.T) {
 		}
 	}
 
-	f := NewFollower(testOrigin, whole[1].Head())
+	f := NewFollower(testOrigin, Head{}, key.Public())
+	f.Stub(first)
+	f.Checkpoint(noteAt(t, whole[0].Head(), 0, key))
+	f.Checkpoint(noteAt(t, Head{1, [32]byte{1}}, 1, key))
+	mustBreak(t, "two checkpoints of a record that is no more", f.Finish(), 1, "forked: checkpoints")
+	f = NewFollower(testOrigin, whole[1].Head())
 	f.Stub(second)
 	mustBreak(t, "a stub of a chain that does not begin at its first record", f.Finish(), 3, "only the beginning of a chain")
 }
