@@ -2,6 +2,7 @@ package audit
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -20,7 +21,7 @@ const eventType = "llm-config."
 func AppendCloudEvent(b []byte, origin string, l Link) ([]byte, error) {
 	r, err := ParseRecord(l.Record)
 	if err == nil && r.Event == "" {
-		err = fmt.Errorf("it has no event, and a CloudEvent has to have a type")
+		err = errors.New("it has no event, and a CloudEvent has to have a type")
 	}
 	if err != nil {
 		return b, fmt.Errorf("record %d of %s as a CloudEvent: %w", l.Sequence, origin, err)

@@ -181,15 +181,15 @@ func found(lines [][]byte, record int) (Tampering, bool) {
 }
 
 var kinds = []kind{
-	{"a letter of the record", func(s *source, k, j int) (Tampering, bool) {
+	{"a letter of the record", func(s *source, k, _ int) (Tampering, bool) {
 		at := bytes.Index(s.links[k].Record, []byte(`"actor":"`)) + len(`"actor":"`)
 		return found(s.edited(k, inRecord(at), 'x'), k)
 	}},
 	{"any byte of the record", func(s *source, k, j int) (Tampering, bool) {
 		return found(s.edited(k, inRecord(j%len(s.links[k].Record)), byte('a'+j%26)), k)
 	}},
-	{"a bracket of the record", func(s *source, k, j int) (Tampering, bool) { return found(s.edited(k, inRecord(0), '['), k) }},
-	{"the end of the record", func(s *source, k, j int) (Tampering, bool) {
+	{"a bracket of the record", func(s *source, k, _ int) (Tampering, bool) { return found(s.edited(k, inRecord(0), '['), k) }},
+	{"the end of the record", func(s *source, k, _ int) (Tampering, bool) {
 		return found(s.edited(k, inRecord(len(s.links[k].Record)-1), ' '), k)
 	}},
 	{"a bit of the record", func(s *source, k, j int) (Tampering, bool) {
@@ -197,12 +197,12 @@ var kinds = []kind{
 		bit := s.lines[s.at[k]][at] ^ byte(1<<(j%7))
 		return Tampering{Lines: s.edited(k, at, bit), WantRecord: uint64(k)}, bit != '\n'
 	}},
-	{"a member added to the record", func(s *source, k, j int) (Tampering, bool) {
+	{"a member added to the record", func(s *source, k, _ int) (Tampering, bool) {
 		l := s.links[k]
 		l.Record = slices.Concat(l.Record[:len(l.Record)-1], []byte(`,"z":1}`))
 		return found(s.with(s.at[k], s.at[k]+1, linkLine(l)), k)
 	}},
-	{"another record smuggled in", func(s *source, k, j int) (Tampering, bool) {
+	{"another record smuggled in", func(s *source, k, _ int) (Tampering, bool) {
 		l := s.links[k]
 		l.Record = slices.Concat([]byte(`{},"sequence":1,"x":`), l.Record)
 		return found(s.with(s.at[k], s.at[k]+1, linkLine(l)), k)
@@ -216,7 +216,7 @@ var kinds = []kind{
 		at := len(`{"hash":"`) + j%64
 		return found(s.edited(k, at, "123456789abcdef0"[strings.IndexByte("0123456789abcdef", s.lines[s.at[k]][at])]), k)
 	}},
-	{"the hash made to fit the record", func(s *source, k, j int) (Tampering, bool) {
+	{"the hash made to fit the record", func(s *source, k, _ int) (Tampering, bool) {
 		forged := s.links[k-1].Head().Next([]byte(`{"event":"forged"}`))
 		if k == s.last() {
 			return found(s.with(s.at[k], s.at[k]+1, linkLine(forged)), k)
@@ -235,7 +235,7 @@ var kinds = []kind{
 		frame := []int{0, 1, 7, 8, 74, 80, 83, len(s.lines[s.at[k]]) - 2}
 		return found(s.edited(k, frame[j%len(frame)], '~'), 0)
 	}},
-	{"removed", func(s *source, k, j int) (Tampering, bool) {
+	{"removed", func(s *source, k, _ int) (Tampering, bool) {
 		return found(s.with(s.at[k], s.at[k]+1), k)
 	}},
 	{"several removed", func(s *source, k, j int) (Tampering, bool) {
@@ -244,14 +244,14 @@ var kinds = []kind{
 		}
 		return found(s.with(s.at[k], s.at[j]+1), k)
 	}},
-	{"removed, and the rest numbered and hashed anew", func(s *source, k, j int) (Tampering, bool) {
+	{"removed, and the rest numbered and hashed anew", func(s *source, k, _ int) (Tampering, bool) {
 		want, lines := s.mark(k), s.rewritten(k, s.records(k)[1:])
 		if want == uint64(s.last()) { // the checkpoint is beyond the end then
 			return Tampering{Lines: lines, Beside: s.newest}, true
 		}
 		return Tampering{Lines: lines, WantRecord: want}, true
 	}},
-	{"swapped with its neighbour", func(s *source, k, j int) (Tampering, bool) {
+	{"swapped with its neighbour", func(s *source, k, _ int) (Tampering, bool) {
 		if k == s.last() || s.at[k]+1 != s.at[k+1] {
 			return Tampering{}, false
 		}
@@ -274,47 +274,47 @@ var kinds = []kind{
 		lines[s.at[k]], lines[s.at[j]] = linkLine(a), linkLine(b)
 		return found(lines, min(k, j))
 	}},
-	{"inserted before it", func(s *source, k, j int) (Tampering, bool) {
+	{"inserted before it", func(s *source, k, _ int) (Tampering, bool) {
 		l := s.links[k]
 		l.Record = []byte(`{"event":"forged"}`)
 		return found(s.with(s.at[k], s.at[k], linkLine(l)), k)
 	}},
-	{"inserted before it with a hash that continues", func(s *source, k, j int) (Tampering, bool) {
+	{"inserted before it with a hash that continues", func(s *source, k, _ int) (Tampering, bool) {
 		return found(s.with(s.at[k], s.at[k], linkLine(s.links[k-1].Head().Next([]byte(`{"event":"forged"}`)))), k)
 	}},
-	{"inserted, and the rest numbered and hashed anew", func(s *source, k, j int) (Tampering, bool) {
+	{"inserted, and the rest numbered and hashed anew", func(s *source, k, _ int) (Tampering, bool) {
 		return found(s.rewritten(k, append([][]byte{[]byte(`{"event":"forged"}`)}, s.records(k)...)), int(s.mark(k)))
 	}},
-	{"repeated", func(s *source, k, j int) (Tampering, bool) {
+	{"repeated", func(s *source, k, _ int) (Tampering, bool) {
 		return found(s.with(s.at[k], s.at[k], s.lines[s.at[k]]), k)
 	}},
 	{"repeated elsewhere", func(s *source, k, j int) (Tampering, bool) {
 		return Tampering{Lines: s.with(s.at[j], s.at[j], s.lines[s.at[k]])}, k != j
 	}},
-	{"truncated without an end line", func(s *source, k, j int) (Tampering, bool) { return found(s.lines[:s.at[k]:s.at[k]], 0) }},
+	{"truncated without an end line", func(s *source, k, _ int) (Tampering, bool) { return found(s.lines[:s.at[k]:s.at[k]], 0) }},
 	{"truncated within its line", func(s *source, k, j int) (Tampering, bool) {
 		line := s.lines[s.at[k]]
 		return found(append(slices.Clone(s.lines[:s.at[k]]), line[:1+j%(len(line)-1)]), 0)
 	}},
-	{"truncated, and the end line kept", func(s *source, k, j int) (Tampering, bool) {
+	{"truncated, and the end line kept", func(s *source, k, _ int) (Tampering, bool) {
 		return found(s.with(s.at[k], len(s.lines)-1), k)
 	}},
-	{"truncated with an end line that fits", func(s *source, k, j int) (Tampering, bool) {
+	{"truncated with an end line that fits", func(s *source, k, _ int) (Tampering, bool) {
 		lines := append(slices.Clone(s.lines[:s.at[k]]), endLine(s.links[k-1].Head()))
 		return Tampering{Lines: lines, WantRecord: uint64(k), Beside: s.newest}, true
 	}},
-	{"forked from it on", func(s *source, k, j int) (Tampering, bool) {
+	{"forked from it on", func(s *source, k, _ int) (Tampering, bool) {
 		records := s.records(k)
 		records[0] = []byte(`{"event":"forged"}`)
 		return found(s.rewritten(k, records), int(s.mark(k)))
 	}},
-	{"forked from it on, without checkpoints", func(s *source, k, j int) (Tampering, bool) {
+	{"forked from it on, without checkpoints", func(s *source, k, _ int) (Tampering, bool) {
 		records := s.records(k)
 		records[0] = []byte(`{"event":"forged"}`)
 		lines := slices.DeleteFunc(s.rewritten(k, records), func(line []byte) bool { return bytes.HasPrefix(line, []byte(`{"checkpoint"`)) })
 		return Tampering{Lines: lines, WantRecord: uint64(s.last()), Beside: s.newest}, true
 	}},
-	{"disposed of up to it, unattested", func(s *source, k, j int) (Tampering, bool) {
+	{"disposed of up to it, unattested", func(s *source, k, _ int) (Tampering, bool) {
 		return found(s.with(1, s.at[k]+1, stubLine(audit.Head{}, s.links[k].Head())), 1)
 	}},
 	{"disposed of from it on", func(s *source, k, j int) (Tampering, bool) {
@@ -323,7 +323,7 @@ var kinds = []kind{
 		}
 		return found(s.with(s.at[k], s.at[j]+1, stubLine(s.links[k-1].Head(), s.links[j].Head())), k)
 	}},
-	{"disposed of up to it, attested for other records", func(s *source, k, j int) (Tampering, bool) {
+	{"disposed of up to it, attested for other records", func(s *source, k, _ int) (Tampering, bool) {
 		if k == s.last() {
 			return Tampering{}, false
 		}
