@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/llm-devops/llm-config-manager/internal/audit"
 	"github.com/llm-devops/llm-config-manager/internal/config"
@@ -46,14 +47,22 @@ func mustPack(t testing.TB, s *Store, tenant config.TenantID, last uint64, body 
 	}
 }
 
-// TestPackedInTheGroup packs links that the same group appended, and deletes the
+// TestPackedInTheGroup packs links that the same group appends, and deletes the
 // tenant in it: what is asked is what was appended by then.
 func TestPackedInTheGroup(t *testing.T) {
-	s := open(t, t.TempDir())
+	now := time.Unix(1_800_000_000, 0)
+	s, err := Open(t.Context(), t.TempDir(), Options{Clock: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
 	create(t, s)
-	record := audit.Record{Event: "secret.read"}
-	mustAppend(t, s, alpha.ID, record)
-	segment := packed(t, s, alpha.ID, 2)
+	chain, err := s.Chain(t.Context(), alpha.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	record := audit.Record{Event: "secret.read", Time: now}
+	segment := store.Segment{First: 1, Last: 2, Hash: chain.Head.Next(record.Canonical()).Hash}
 	server := store.Write{}
 	w, err := newCommit(config.TenantID{}, &server)
 	if err != nil {
@@ -61,6 +70,7 @@ func TestPackedInTheGroup(t *testing.T) {
 	}
 	var group []*request
 	for _, task := range []task{
+		&appendAccess{tenant: alpha.ID, records: []audit.Record{record}},
 		&packLinks{tenant: alpha.ID, segment: segment, body: []byte("too early")}, // the newest would go
 		&appendAccess{tenant: alpha.ID, records: []audit.Record{record}},
 		&packLinks{tenant: alpha.ID, segment: segment, body: []byte("body")},
@@ -72,12 +82,12 @@ func TestPackedInTheGroup(t *testing.T) {
 		group = append(group, &request{ctx: t.Context(), task: task, done: make(chan struct{})})
 	}
 	s.writer.pause(t, func() { s.writer.commit(group) })
-	for i, want := range []config.Kind{config.KindConflict, "", "", "", config.KindNotFound, "", ""} {
+	for i, want := range []config.Kind{"", config.KindConflict, "", "", "", config.KindNotFound, "", ""} {
 		if got := config.KindOf(group[i].err); group[i].err != nil && got != want || group[i].err == nil && want != "" {
 			t.Errorf("write %d: %v, want %q", i, group[i].err, want)
 		}
 	}
-	chain, err := s.Chain(t.Context(), alpha.ID)
+	chain, err = s.Chain(t.Context(), alpha.ID)
 	check(t, err, []uint64{chain.Head.Sequence, chain.Hot}, []uint64{5, 3})
 	links, err := s.Audit(t.Context(), alpha.ID, 0, 10)
 	check(t, err, len(links), 3)

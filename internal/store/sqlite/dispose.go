@@ -53,7 +53,7 @@ func (d *disposeSegment) check(t *tx) (err error) {
 
 const (
 	updateDisposed = `UPDATE audit_segments SET state = ? WHERE tenant = ? AND first = ?`
-	deleteBlocks   = `DELETE FROM audit_blocks WHERE tenant = ? AND last <= ?`
+	deleteBlocks   = `DELETE FROM audit_blocks WHERE tenant = ?1 AND first <= ?2 AND last <= ?2` // first, for the index
 )
 
 func (d *disposeSegment) store(t *tx) error {

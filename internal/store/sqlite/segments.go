@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/llm-devops/llm-config-manager/internal/audit"
 	"github.com/llm-devops/llm-config-manager/internal/config"
 	"github.com/llm-devops/llm-config-manager/internal/store"
 )
@@ -15,8 +14,6 @@ const (
 	selectSegments = `SELECT ` + segmentColumns + ` FROM audit_segments WHERE tenant = ? AND last > ? ORDER BY last LIMIT ?`
 
 	selectSegment = `SELECT ` + segmentColumns + ` FROM audit_segments WHERE tenant = ? AND first = ?`
-
-	selectLastSegment = `SELECT ` + segmentColumns + ` FROM audit_segments WHERE tenant = ? ORDER BY first DESC LIMIT 1`
 
 	selectFedSegment = `SELECT ` + segmentColumns + `
 FROM audit_segments WHERE position > ? AND state != 3 ORDER BY position LIMIT 1`
@@ -92,6 +89,7 @@ type packLinks struct {
 }
 
 const (
+	selectLastHash   = `SELECT hash FROM audit_segments WHERE tenant = ? ORDER BY first DESC LIMIT 1`
 	selectOldestLink = `SELECT sequence FROM audit WHERE tenant = ? ORDER BY sequence LIMIT 1`
 	selectLinkRow    = `SELECT row, hash FROM audit WHERE tenant = ? AND sequence = ?`
 )
@@ -105,13 +103,8 @@ func (p *packLinks) check(t *tx) error {
 	if err := t.insertLinks(); err != nil {
 		return err
 	}
-	var before audit.Head
-	err = t.query(selectLastSegment, func(r row) error {
-		last := segmentOf(r)
-		before = audit.Head{Sequence: last.Last, Hash: last.Hash}
-		return nil
-	}, p.tenant[:])
-	if err != nil {
+	var from [32]byte
+	if err := t.query(selectLastHash, func(r row) error { from = r.hash(0); return nil }, p.tenant[:]); err != nil {
 		return err
 	}
 	oldest, err := t.count(selectOldestLink, p.tenant[:])
@@ -124,8 +117,7 @@ func (p *packLinks) check(t *tx) error {
 	if err != nil {
 		return err
 	}
-	if p.segment.First != before.Sequence+1 || p.segment.From != before.Hash || int64(p.segment.First) != oldest ||
-		p.segment.Last >= chain.audit.Sequence || p.segment.Hash != hash {
+	if toSequence(p.segment.First) != oldest || p.segment.From != from || p.segment.Hash != hash || p.segment.Last >= chain.audit.Sequence {
 		return moved("what is hot of the audit chain")
 	}
 	return nil

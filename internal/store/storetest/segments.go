@@ -216,6 +216,9 @@ func archiveSegment(t *testing.T, w *world) {
 	same(t, n.segments(t), kept)
 	same(t, n.chain(t), chain)
 
+	refused(t, w.DisposeSegment(w.ctx, n.ID, 3, disposeRecord), config.KindConflict) // a warm one before it
+	ok(t, w.ArchiveSegment(w.ctx, n.ID, 1, "file:1"))
+	refused(t, w.DisposeSegment(w.ctx, n.ID, 3, disposeRecord), config.KindConflict) // a cold one
 	ok(t, w.DisposeSegment(w.ctx, n.ID, 1, disposeRecord))
 	refused(t, w.ArchiveSegment(w.ctx, n.ID, 1, "x"), config.KindConflict)
 }

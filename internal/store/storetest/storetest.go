@@ -100,6 +100,7 @@ func Run(t *testing.T, open func(t *testing.T, clock func() time.Time) store.Sto
 		"large":                    large,
 		"closed":                   closed,
 		"random against reference": random,
+		"random chains":            randomChains,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, newWorld(t, open)) })
 	}

@@ -12,7 +12,7 @@
 --
 -- This copies all records: for as long as it takes, the disk holds them three
 -- times, in the old table, the new one and the write-ahead log. A million takes
--- about ten seconds. The pages of the old table are used again afterwards.
+-- ten seconds or so. The pages of the old table are used again afterwards.
 
 CREATE TABLE audit_with_rows (
     row      INTEGER NOT NULL PRIMARY KEY,
