@@ -213,6 +213,9 @@ func TestBlockOfAnyTime(t *testing.T) {
 			t.Errorf("got %v, want %v", got, at)
 		}
 	}
+	if first, last := b.Times(); !first.Equal(times[0]) || !last.Equal(times[3]) {
+		t.Errorf("the times are %v and %v", first, last)
+	}
 	if got := b.Find(&Filter{From: times[1]}, 100, 10); !slices.Equal(got, []uint64{2}) {
 		t.Errorf("found %d", got)
 	}

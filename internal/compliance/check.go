@@ -95,7 +95,7 @@ var Checks = []Check{
 	{SecretValuesAbsent, "Records hold no credentials",
 		fmt.Sprintf("Searches the %d newest records for what has the form of an API token of this product, a private key, a provider's key or a JSON Web Token. Fails if there is one; the report names its sequence number, never its text.", RecentRecords), OfBoth},
 	{ClockSteady, "Times on record follow their order",
-		fmt.Sprintf("Compares the times of the %d newest records with each other and with the clock. Fails if one is more than %d seconds earlier than the one before it, or ahead of the clock by as much: requests that come together may be recorded in another order, by less. Records of a count carry the minute that they count, and are left out.", RecentRecords, MostClockAhead/time.Second), OfBoth},
+		fmt.Sprintf("Compares the times of the %d newest records with each other and with the clock. Fails if one is earlier than the one before it, or more than %d seconds ahead of the clock.", RecentRecords, MostClockAhead/time.Second), OfBoth},
 	{ChainVerified, "No record was edited, removed, inserted or moved",
 		"Follows the whole chain, in the database and in the archive, and opens every checkpoint. Fails at the first record or checkpoint that does not hold.", OfBoth},
 	{CheckpointFresh, "The end of the chain is signed",

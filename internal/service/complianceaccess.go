@@ -61,7 +61,7 @@ func (x *examination) placesOf(info access.ActionInfo) []access.Resource {
 }
 
 func (x *examination) strangersRefused(ctx context.Context) (finding, error) {
-	made := "llmc_" + strings.Repeat("0", 16) + "_" + strings.Repeat("0", 43)
+	made := "llmc_" + strings.Repeat("a", 16) + "_" + strings.Repeat("a", 59)
 	for what, bearer := range map[string]string{"no credentials": "", "a made-up token": made, "what is no token": "Bearer"} {
 		who, err := x.s.authenticated(ctx, Credentials{Bearer: bearer}, Caller{Source: x.who.Source})
 		if kind := config.KindOf(err); kind != config.KindUnauthenticated {
