@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"strings"
@@ -258,17 +259,18 @@ func TestFollowerTakesExportsThatFollow(t *testing.T) {
 		reason   string
 		err      string
 	}{
-		"that follows":       {part(links[2].Head(), links[3:]), 0, "", ""},
-		"behind a gap":       {part(links[3].Head(), links[4:]), 4, "removed: the export begins behind record 4", ""},
-		"that overlaps":      {part(links[1].Head(), links[2:]), 3, "repeated: the export begins behind record 2", ""},
-		"of another hash":    {part(Head{3, [32]byte{1}}, links[3:]), 3, "forked: the export continues another hash", ""},
-		"that is cut off":    {strings.TrimSuffix(part(links[2].Head(), links[3:]), "}}\n"), 7, "cut off: the export has no end line behind record 6", ""},
-		"that ends later":    {strings.Replace(part(links[2].Head(), links[3:]), `"sequence":6}}`, `"sequence":8}}`, 1), 7, "cut off: the export says that it ends at record 8", ""},
-		"that ends earlier":  {strings.Replace(part(links[2].Head(), links[3:]), `"sequence":6}}`, `"sequence":5}}`, 1), 6, "inserted: the export says that it ends at record 5", ""},
-		"of another chain":   {strings.Replace(first, "/server", "/tenants/x", 1), 0, "", "the export is of chain " + testName + "/tenants/x"},
-		"that is filtered":   {exportOf(t, links[2].Head(), true, (*Exporter).End), 0, "", "filtered"},
-		"with an odd line":   {strings.Replace(part(links[2].Head(), links[3:]), "\n{\"hash\"", "\n{\"hush\"", 1), 0, "", "behind record 3: line 2: not a line"},
-		"with an empty line": {part(links[2].Head(), links[3:]) + "\n", 0, "", "behind record 6: line 6: the export goes on"},
+		"that follows":        {part(links[2].Head(), links[3:]), 0, "", ""},
+		"behind a gap":        {part(links[3].Head(), links[4:]), 4, "removed: the export begins behind record 4", ""},
+		"that overlaps":       {part(links[1].Head(), links[2:]), 3, "repeated: the export begins behind record 2", ""},
+		"of another hash":     {part(Head{3, [32]byte{1}}, links[3:]), 3, "forked: the export continues another hash", ""},
+		"that is cut off":     {strings.TrimSuffix(part(links[2].Head(), links[3:]), "}}\n"), 7, "cut off: the export has no end line behind record 6", ""},
+		"that ends later":     {strings.Replace(part(links[2].Head(), links[3:]), `"sequence":6}}`, `"sequence":8}}`, 1), 7, "cut off: the export says that it ends at record 8", ""},
+		"that ends earlier":   {strings.Replace(part(links[2].Head(), links[3:]), `"sequence":6}}`, `"sequence":5}}`, 1), 6, "inserted: the export says that it ends at record 5", ""},
+		"that ends elsewhere": {strings.Replace(part(links[2].Head(), links[3:]), `{"end":{"hash":"`+hex.EncodeToString(links[5].Hash[:]), `{"end":{"hash":"`+zeroes, 1), 6, "edited: the export says that it ends with another hash", ""},
+		"of another chain":    {strings.Replace(first, "/server", "/tenants/x", 1), 0, "", "the export is of chain " + testName + "/tenants/x"},
+		"that is filtered":    {exportOf(t, links[2].Head(), true, (*Exporter).End), 0, "", "filtered"},
+		"with an odd line":    {strings.Replace(part(links[2].Head(), links[3:]), "\n{\"hash\"", "\n{\"hush\"", 1), 0, "", "behind record 3: line 2: not a line"},
+		"with an empty line":  {part(links[2].Head(), links[3:]) + "\n", 0, "", "behind record 6: line 6: the export goes on"},
 	} {
 		f := NewFollower(testOrigin, Head{})
 		var err error
