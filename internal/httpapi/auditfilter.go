@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"github.com/llm-devops/llm-config-manager/internal/audit"
 	"github.com/llm-devops/llm-config-manager/internal/config"
 	"github.com/llm-devops/llm-config-manager/internal/service"
@@ -28,11 +30,37 @@ type (
 	}
 	// OfServer is of the server's own chain, or that of a tenant which was deleted.
 	OfServer struct {
-		Deleted optional[string] `query:"deleted" doc:"Id of a deleted tenant, 32 hexadecimal digits, whose chain is meant instead of the server's"`
+		Deleted string `query:"deleted" doc:"Id of a deleted tenant, 32 hexadecimal digits, whose chain is meant instead of the server's"`
+		given   bool   // the parameter, be it empty
 	}
 )
 
-// filterIn is the AuditFilter of a query, for routes that read theirs by hand.
+var (
+	_ huma.Resolver = (*AuditFilter)(nil)
+	_ huma.Resolver = (*OfServer)(nil)
+)
+
+// Resolve implements huma.Resolver: huma passes over values that are empty, and
+// whoever asks for an empty event does not want all of them.
+func (f *AuditFilter) Resolve(ctx huma.Context) []error {
+	at := ctx.URL()
+	*f = filterIn(at.Query())
+	return nil
+}
+
+// Resolve implements huma.Resolver: an id that is empty is not the server's.
+func (in *OfServer) Resolve(ctx huma.Context) []error {
+	at := ctx.URL()
+	*in = serverIn(at.Query())
+	return nil
+}
+
+// serverIn is the OfServer of a query.
+func serverIn(query url.Values) OfServer {
+	return OfServer{Deleted: query.Get("deleted"), given: query.Has("deleted")}
+}
+
+// filterIn is the AuditFilter of a query.
 func filterIn(query url.Values) AuditFilter {
 	return AuditFilter{
 		From: query.Get("from"), To: query.Get("to"),
@@ -103,12 +131,12 @@ func (in InTenant) chain() (service.Chain, error) { return service.Chain{Tenant:
 
 // chain is the chain that is meant.
 func (in OfServer) chain() (service.Chain, error) {
-	if !in.Deleted.set {
+	if !in.given {
 		return service.Chain{}, nil
 	}
-	id, err := parameter(config.ParseTenantID(in.Deleted.value))("deleted")
+	id, err := parameter(config.ParseTenantID(in.Deleted))("deleted")
 	if err == nil && id == (config.TenantID{}) {
 		err = config.Errorf(config.KindBadRequest, "no tenant has this id").At("deleted")
 	}
-	return service.Chain{Deleted: in.Deleted.value}, err
+	return service.Chain{Deleted: in.Deleted}, err
 }

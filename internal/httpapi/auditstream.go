@@ -17,9 +17,8 @@ import (
 	"github.com/llm-devops/llm-config-manager/internal/service"
 )
 
-// auditQuery reads the query of a route about a chain that is written by hand:
-// the chain, and what is left of the parameters for the route itself. Those of
-// a filter are taken out if it has one.
+// auditQuery reads the query of a route about a chain that is written by hand,
+// which has parameters of its own besides those that name the chain.
 func auditQuery(r *http.Request, own ...string) (chain service.Chain, query url.Values, err error) {
 	query, err = parseQuery(r, "event", "actor", "action", "outcome")
 	if err != nil {
@@ -34,7 +33,7 @@ func auditQuery(r *http.Request, own ...string) (chain service.Chain, query url.
 	if !ofServer {
 		chain, err = InTenant{Tenant: r.PathValue("tenant")}.chain()
 	} else {
-		chain, err = OfServer{optional[string]{value: query.Get("deleted"), set: query.Has("deleted")}}.chain()
+		chain, err = serverIn(query).chain()
 	}
 	return chain, query, err
 }
@@ -61,9 +60,6 @@ func (s *Server) exportAudit(w http.ResponseWriter, r *http.Request) {
 }
 
 func exportRequest(r *http.Request) (chain service.Chain, request service.ExportRequest, err error) {
-	if err := onlyGet(r); err != nil {
-		return chain, request, err
-	}
 	chain, query, err := auditQuery(r, append([]string{"format", "after"}, filterNames...)...)
 	if err != nil {
 		return chain, request, err
@@ -87,14 +83,18 @@ func exportRequest(r *http.Request) (chain service.Chain, request service.Export
 	return chain, request, err
 }
 
-// onlyGet refuses HEAD, which would put on record what is not answered.
-func onlyGet(r *http.Request) error {
-	if r.Method == http.MethodGet {
-		return nil
+// getOnly refuses HEAD, which would put on record what is not answered.
+func (s *Server) getOnly(handler http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			handler(w, r)
+			return
+		}
+		w.Header().Set("Allow", http.MethodGet)
+		p := newProblem(api.CodeMethodNotAllowed, "this route does not take "+r.Method)
+		p.Next = "use GET"
+		s.fail(w, r, p)
 	}
-	p := newProblem(api.CodeMethodNotAllowed, "this route does not take "+r.Method)
-	p.Next = "use GET"
-	return p
 }
 
 // exportName is the name of the file that an export is saved as.
@@ -115,9 +115,6 @@ func exportName(chain service.Chain, form service.ExportForm, now time.Time) str
 // verifyAudit follows a chain, and answers how far it is and what it found.
 func (s *Server) verifyAudit(w http.ResponseWriter, r *http.Request) {
 	chain, _, err := auditQuery(r)
-	if err == nil {
-		err = onlyGet(r)
-	}
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -265,8 +262,12 @@ type download struct {
 }
 
 func (s *Server) newDownload(w http.ResponseWriter) *download {
-	header := http.Header{"Cache-Control": {"no-store"}, "X-Accel-Buffering": {"no"}}
-	return &download{header: header, w: w, control: http.NewResponseController(w), patience: s.pace.patience}
+	d := &download{
+		header: http.Header{"Cache-Control": {"no-store"}, "X-Accel-Buffering": {"no"}},
+		w:      w, control: http.NewResponseController(w), patience: s.pace.patience,
+	}
+	_ = d.control.SetWriteDeadline(time.Time{}) // the time of all requests may be too short for the first line
+	return d
 }
 
 // compressedFor is the download in the encoding that the caller prefers.

@@ -211,11 +211,13 @@ func namesOnly(pointer string) string {
 	return pointer[:max(end-1, 0)]
 }
 
-// place turns huma's query.limit and body.edits[0].op into limit and /edits/0/op.
+// place turns huma's query.limit, query.by[0] and body.edits[0].op into limit, by and
+// /edits/0/op.
 func place(location string) string {
 	where, rest, _ := strings.Cut(location, ".")
 	if where != "body" {
-		return rest
+		name, _, _ := strings.Cut(rest, "[")
+		return name
 	}
 	if rest == "" {
 		return ""

@@ -40,7 +40,7 @@ func (e event) change(t testing.TB) api.WatchEvent {
 	return c
 }
 
-// stream is an open watch.
+// stream is an open stream of events.
 type stream struct {
 	events chan event // closed at the stream's end
 	err    error      // why it ended, nil when the server ended it in order; after events is closed
@@ -50,9 +50,15 @@ type stream struct {
 // watch opens a watch; headers come in pairs.
 func (n *tenant) watch(t testing.TB, environment, query string, headers ...string) *stream {
 	t.Helper()
+	return n.events(t, n.path(api.RouteWatch, environment)+query, headers...)
+}
+
+// events opens a stream of events; headers come in pairs.
+func (n *tenant) events(t testing.TB, target string, headers ...string) *stream {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*patience)
 	t.Cleanup(cancel)
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, n.http.URL+n.path(api.RouteWatch, environment)+query, nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, n.http.URL+target, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
