@@ -70,16 +70,19 @@ func TestReloadPrintsNoKeeper(t *testing.T) {
 	live, next := NewLive(first), first
 	next.MasterKey, next.PreviousMasterKeys = "passphrase:hunter2", []string{first.MasterKey, "awskms://user:hunter2@key"}
 	next.WebhookHosts = []string{"rotator.example.com"}
+	next.AuditSinks, next.AuditArchive, next.AuditHot = []string{"https://hooks.example.com/hunter2"}, "file:hunter2", day
 	changed, refused, err := live.Reload(next)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"webhook-hosts"}, changed); diff != "" {
+	if diff := cmp.Diff([]string{"webhook-hosts", "audit-hot"}, changed); diff != "" {
 		t.Errorf("changed: %s", diff)
 	}
 	if diff := cmp.Diff([]string{
 		"master-key stays as it is until the server is started again",
 		"previous-master-keys stays as it is until the server is started again",
+		"audit-archive stays as it is until the server is started again",
+		"audit-sinks stays as it is until the server is started again",
 	}, refused); diff != "" {
 		t.Errorf("refused: %s", diff)
 	}

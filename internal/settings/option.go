@@ -9,6 +9,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/llm-devops/llm-config-manager/internal/archive"
+	"github.com/llm-devops/llm-config-manager/internal/audit"
+	"github.com/llm-devops/llm-config-manager/internal/config"
+	"github.com/llm-devops/llm-config-manager/internal/sink"
 	"github.com/llm-devops/llm-config-manager/internal/transport"
 	"github.com/llm-devops/llm-config-manager/internal/webhook"
 )
@@ -18,6 +22,8 @@ const (
 	maxPreviousKeys = 16
 	maxWebhookHosts = 256
 	maxCORSOrigins  = 256
+	maxAuditPlaces  = 16
+	maxAlertRules   = 64
 )
 
 // SettingsFile is the name of the option that says where the file is.
@@ -71,6 +77,16 @@ var options = []option{
 	count("max-waiters", "1000", "reads waiting for a min_revision at once", func(s *Settings) *int { return &s.MaxWaiters }).reloadable(),
 	duration("body-timeout", "30s", "time for a request body to arrive", func(s *Settings) *time.Duration { return &s.BodyTimeout }).reloadable(),
 	duration("shutdown-timeout", "20s", "time for requests in flight to finish at the end", func(s *Settings) *time.Duration { return &s.ShutdownTimeout }).reloadable(),
+	duration("audit-checkpoint-every", "1m", "how often the audit chains are signed", func(s *Settings) *time.Duration { return &s.AuditCheckpointEvery }).reloadable(),
+	days("audit-hot", "7d", "time that audit records are kept one by one, before they are packed", func(s *Settings) *time.Duration { return &s.AuditHot }).reloadable(),
+	days("audit-warm", "30d", "time after it that packed ones stay in the database, before they go to the archive", func(s *Settings) *time.Duration { return &s.AuditWarm }).reloadable(),
+	days("audit-keep", "2557d", "time that audit records are kept in all", func(s *Settings) *time.Duration { return &s.AuditKeep }).reloadable(),
+	checked("audit-archive", "URL", "where packed audit records go: file:, s3:, gs:, azblob:", archive.Check, func(s *Settings) *string { return &s.AuditArchive }).unprinted(),
+	texts("audit-checkpoints", "URLS", "where signed checkpoints are kept, too: an archive or a webhook", maxAuditPlaces, sentence(sink.CheckAnchor), func(s *Settings) *[]string { return &s.AuditCheckpoints }).unprinted(),
+	texts("audit-sinks", "URLS", "where audit records are streamed to: syslog+udp:, syslog+tcp:, syslog+tls:, file:, https:", maxAuditPlaces, sentence(sink.Check), func(s *Settings) *[]string { return &s.AuditSinks }).unprinted(),
+	text("audit-webhook-key-file", "FILE", "", "file of the key that signs the webhooks of audit-sinks, audit-checkpoints and alert-webhooks", func(s *Settings) *string { return &s.AuditWebhookKeyFile }),
+	texts("audit-alerts", "RULES", "alerts beside the built-in ones: NAME: N [different] EVENT in TIME per actor|address|tenant, or NAME: off", maxAlertRules, checkAlert, func(s *Settings) *[]string { return &s.AuditAlerts }).reloadable(),
+	texts("alert-webhooks", "URLS", "where raised alerts are sent to", maxAuditPlaces, sentence(webhook.CheckURL), func(s *Settings) *[]string { return &s.AlertWebhooks }).unprinted(),
 }
 
 // quoted is a value as an error names it.
@@ -195,6 +211,68 @@ func duration(name, fallback, usage string, field func(*Settings) *time.Duration
 			return nil
 		},
 	}
+}
+
+const day = 24 * time.Hour
+
+// maxDays keeps times far from overflow.
+const maxDays = 36500
+
+// days is a duration that may also be whole days.
+func days(name, fallback, usage string, field func(*Settings) *time.Duration) option {
+	o := duration(name, fallback, usage, field)
+	exact := o.set
+	o.get = func(s *Settings) string { return formatDays(*field(s)) }
+	o.set = func(s *Settings, text string) error {
+		if digits, ok := strings.CutSuffix(text, "d"); ok {
+			n, err := strconv.ParseUint(digits, 10, 32)
+			if err == nil && n > 0 && n <= maxDays {
+				*field(s) = time.Duration(n) * day
+				return nil
+			}
+		}
+		if exact(s, text) != nil || *field(s) > maxDays*day {
+			return fmt.Errorf("is not a length of time of at most %d days; write it like 30d or 36h", maxDays)
+		}
+		return nil
+	}
+	return o
+}
+
+func formatDays(d time.Duration) string {
+	if d != 0 && d%day == 0 {
+		return strconv.FormatInt(int64(d/day), 10) + "d"
+	}
+	return d.String()
+}
+
+// checked is a text that is refused when it cannot be used.
+func checked(name, value, usage string, check func(string) error, field func(*Settings) *string) option {
+	o := text(name, value, "", usage, field)
+	o.set = func(s *Settings, text string) error {
+		if err := sentence(check)(text); err != nil {
+			return fmt.Errorf("cannot be used: %w", err)
+		}
+		*field(s) = text
+		return nil
+	}
+	return o
+}
+
+// sentence has a check's refusal say its next step within one text.
+func sentence(check func(string) error) func(string) error {
+	return func(text string) error {
+		var e *config.Error
+		if err := check(text); !errors.As(err, &e) {
+			return err
+		}
+		return errors.New(e.Message + "; " + e.Next)
+	}
+}
+
+func checkAlert(rule string) error {
+	_, err := audit.ParseAlertRule(rule)
+	return err
 }
 
 func prefixes(name, usage string, field func(*Settings) *[]netip.Prefix) option {

@@ -101,6 +101,36 @@ type Settings struct {
 	BodyTimeout time.Duration
 	// ShutdownTimeout is how long requests in flight may take to finish; 0: 20s.
 	ShutdownTimeout time.Duration
+
+	// AuditCheckpointEvery is how often the audit chains are signed; 0: 1m.
+	AuditCheckpointEvery time.Duration
+	// AuditHot is how long audit records are kept one by one before they are packed;
+	// 0: 7 days.
+	AuditHot time.Duration
+	// AuditWarm is how long what is packed stays in the database before it goes to
+	// AuditArchive; 0: 30 days.
+	AuditWarm time.Duration
+	// AuditKeep is how long records are kept in all; 0: 2557 days, which are no
+	// fewer than seven years.
+	AuditKeep time.Duration
+	// AuditArchive is where packed records go, as archive.Check takes it; empty:
+	// they stay in the database.
+	AuditArchive string
+	// AuditCheckpoints are where checkpoints are kept, too, as sink.CheckAnchor takes
+	// them; empty: in the database alone.
+	AuditCheckpoints []string
+	// AuditSinks are where records are streamed to, as sink.Check takes them; empty:
+	// nowhere.
+	AuditSinks []string
+	// AuditWebhookKeyFile holds the key that signs the webhooks of AuditSinks,
+	// AuditCheckpoints and AlertWebhooks; empty: they are not signed.
+	AuditWebhookKeyFile string
+	// AuditAlerts are rules, as audit.ParseAlertRule takes them, beside those that
+	// are built in; empty: these alone.
+	AuditAlerts []string
+	// AlertWebhooks are where raised alerts are sent to, as webhook.CheckURL takes
+	// them; empty: to the log and the metrics alone.
+	AlertWebhooks []string
 }
 
 // WithDefaults puts the default in the place of each zero.

@@ -53,6 +53,7 @@ func TestEveryZeroHasItsDefault(t *testing.T) {
 		ClientAuth: "none", MaxConnections: 20000,
 		MaxBody: 10 << 20, MaxDocument: 1 << 20, MaxInFlight: 1024, MaxWatchers: 10000, TenantWatchers: 1000, MaxWaiters: 1000,
 		BodyTimeout: 30 * time.Second, ShutdownTimeout: 20 * time.Second,
+		AuditCheckpointEvery: time.Minute, AuditHot: 7 * day, AuditWarm: 30 * day, AuditKeep: 2557 * day,
 	}
 	if diff := cmp.Diff(want, Settings{}.WithDefaults(), comparePrefixes); diff != "" {
 		t.Error(diff)
@@ -152,6 +153,77 @@ func TestKeepersAreNotPrinted(t *testing.T) {
 		refuse(t, err, "master-key")
 		if strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("the refusal shows it: %v", err)
+		}
+	}
+}
+
+func TestAuditSettings(t *testing.T) {
+	name := file(t, `dev: true
+audit-hot: 36h
+audit-warm: 14d
+audit-archive: s3://audit/config?region=eu-central-1
+audit-checkpoints:
+  - file:///mnt/worm
+  - https://anchor.example.com/notes
+audit-sinks: [syslog+tls://logs.example.com:6514, "https://hooks.example.com/a%2Cb"]
+audit-webhook-key-file: /run/secrets/hook
+audit-alerts: ["reads: 200 different secret.read in 5m per actor", "logins: 3 authentication.* in 1m per address"]
+alert-webhooks: http://127.0.0.1:9000/alerts
+`)
+	s := mustLoad(t, map[string]string{"settings": name, "audit-keep": "400d"})
+	want := Settings{
+		AuditHot: 36 * time.Hour, AuditWarm: 14 * day, AuditKeep: 400 * day, AuditArchive: "s3://audit/config?region=eu-central-1",
+		AuditCheckpoints: []string{"file:///mnt/worm", "https://anchor.example.com/notes"}, AuditSinks: []string{"syslog+tls://logs.example.com:6514", "https://hooks.example.com/a%2Cb"},
+		AuditWebhookKeyFile: "/run/secrets/hook", AlertWebhooks: []string{"http://127.0.0.1:9000/alerts"},
+		AuditAlerts: []string{"reads: 200 different secret.read in 5m per actor", "logins: 3 authentication.* in 1m per address"},
+		Dev:         true, File: name,
+	}.WithDefaults()
+	if diff := cmp.Diff(want, s, comparePrefixes); diff != "" {
+		t.Error(diff)
+	}
+	for setting, test := range map[string]struct{ text, says string }{
+		"audit-archive":          {"sftp://u:hunter2@host", `"sftp", which is none of file, s3, gs and azblob; write it like file:///`},
+		"audit-checkpoints":      {"file:///mnt/worm,tape:hunter2", `"tape"`},
+		"audit-sinks":            {"kafka://hunter2:9092", `"kafka", which is none of syslog+udp`},
+		"alert-webhooks":         {"http://hooks.example.com/hunter2", "own machine"},
+		"audit-alerts":           {"reads: 200 secret.raed in 5m per actor", "secret.raed"},
+		"audit-hot":              {"7 days", "30d or 36h"},
+		"audit-warm":             {"0d", "30d or 36h"},
+		"audit-keep":             {"36501d", "36500"},
+		"audit-checkpoint-every": {"1d", "30s or 2m"},
+	} {
+		_, err := Load(map[string]string{"dev": "true", setting: test.text}, nil)
+		refuse(t, err, setting, test.says)
+		if strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("the refusal shows it: %v", err)
+		}
+	}
+	_, err := Load(map[string]string{"dev": "true", "audit-sinks": strings.Repeat("https://hooks.example.com/hunter2,", 17)}, nil)
+	refuse(t, err, "audit-sinks", "17", "16")
+}
+
+func TestDays(t *testing.T) {
+	keep, _ := find("audit-keep")
+	rapid.Check(t, func(t *rapid.T) {
+		d := time.Duration(rapid.Int64Range(1, int64(maxDays*day)).Draw(t, "time"))
+		if rapid.Bool().Draw(t, "whole") {
+			d = max(d.Truncate(day), day)
+		}
+		s := Settings{AuditKeep: d}
+		var again Settings
+		if err := keep.set(&again, keep.get(&s)); err != nil || again.AuditKeep != d {
+			t.Fatalf("%d is printed as %q and read as %d (%v)", d, keep.get(&s), again.AuditKeep, err)
+		}
+	})
+	for text, want := range map[string]time.Duration{"1d": day, "36500d": maxDays * day, "90m": 90 * time.Minute, "168h": 7 * day} {
+		var s Settings
+		if err := keep.set(&s, text); err != nil || s.AuditKeep != want {
+			t.Errorf("%s is %v (%v)", text, s.AuditKeep, err)
+		}
+	}
+	for _, text := range []string{"", "d", "0d", "-1d", "+1d", "1.5d", "1d12h", "36501d", "876001h", "99999999999999999999d"} {
+		if err := keep.set(new(Settings), text); err == nil {
+			t.Errorf("%q is taken", text)
 		}
 	}
 }
@@ -257,6 +329,16 @@ func TestValidate(t *testing.T) {
 	deny("admin routes for everybody", func(s *Settings) { s.AdminListen = "0.0.0.0:8701" }, "admin-listen", "loopback")
 	deny("one port for both", func(s *Settings) { s.AdminListen = ":8700" }, "admin-listen", "listen", "own port")
 	deny("an admin address that is none", func(s *Settings) { s.AdminListen = "8701" }, "admin-listen", "host:port")
+	deny("audit records that end before they are cold", func(s *Settings) { s.AuditKeep = 30 * day }, "audit-keep is 30d", "37d together", "raise audit-keep")
+	allow("audit records that are never cold", func(s *Settings) { s.AuditKeep = 37 * day })
+	deny("checkpoints all the time", func(s *Settings) { s.AuditCheckpointEvery = time.Millisecond }, "audit-checkpoint-every", "1ms", "from 1s")
+	deny("checkpoints hardly ever", func(s *Settings) { s.AuditCheckpointEvery = 25 * time.Hour }, "audit-checkpoint-every", "25h")
+	deny("an alert twice", func(s *Settings) {
+		s.AuditAlerts = []string{"a: 1 secret.read in 1m per actor", "a: 2 secret.read in 1m per actor"}
+	}, "audit-alerts", "twice")
+	deny("a sink twice", func(s *Settings) { s.AuditSinks = []string{"file:a", "file:b", "file:a"} }, "entry 3 of audit-sinks")
+	deny("a key for no webhook", func(s *Settings) { s.AuditWebhookKeyFile, s.AuditSinks = "k", []string{"file:a"} }, "audit-webhook-key-file", `"k"`, "leave the file out")
+	allow("a key for alerts", func(s *Settings) { s.AuditWebhookKeyFile, s.AlertWebhooks = "k", []string{"https://hooks.example.com"} })
 	deny("documents larger than bodies", func(s *Settings) { s.MaxDocument = 20 << 20 }, "max-document", "20MiB", "max-body", "10MiB")
 }
 

@@ -6,9 +6,12 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
+	"github.com/llm-devops/llm-config-manager/internal/audit"
 	"github.com/llm-devops/llm-config-manager/internal/transport"
 )
 
@@ -22,6 +25,7 @@ func (s Settings) Validate() error {
 		s.validateClientAuth(),
 		s.validateKey(),
 		s.validateLimits(),
+		s.validateAudit(),
 	)
 }
 
@@ -150,6 +154,44 @@ func (s Settings) validateLimits() error {
 	if s.MaxDocument > s.MaxBody {
 		return fmt.Errorf("max-document is %s and max-body only %s, so the largest documents could never arrive; "+
 			"raise max-body or lower max-document", formatSize(s.MaxDocument), formatSize(s.MaxBody))
+	}
+	return nil
+}
+
+// The bounds of audit-checkpoint-every.
+const (
+	minCheckpointEvery = time.Second
+	maxCheckpointEvery = day
+)
+
+func (s Settings) validateAudit() error {
+	packed, every := s.AuditHot+s.AuditWarm, s.AuditCheckpointEvery
+	_, rules := audit.ParseAlertRules(s.AuditAlerts)
+	switch {
+	case s.AuditKeep < packed:
+		return fmt.Errorf("audit-keep is %s, and audit-hot and audit-warm are %s together, so records would be disposed of before they are in the archive; "+
+			"raise audit-keep, or lower the others", formatDays(s.AuditKeep), formatDays(packed))
+	case every != 0 && (every < minCheckpointEvery || every > maxCheckpointEvery):
+		return fmt.Errorf("audit-checkpoint-every is %s, and may be from %s to %s; write it like 1m", every, minCheckpointEvery, maxCheckpointEvery)
+	case rules != nil:
+		return fmt.Errorf("audit-alerts cannot be used: %w", rules)
+	case s.AuditWebhookKeyFile != "" && !slices.ContainsFunc(slices.Concat(s.AuditSinks, s.AuditCheckpoints, s.AlertWebhooks), isWebhook):
+		return fmt.Errorf("audit-webhook-key-file is %q, and none of audit-sinks, audit-checkpoints and alert-webhooks names a webhook; "+
+			"name one, or leave the file out", s.AuditWebhookKeyFile)
+	}
+	return errors.Join(twice("audit-sinks", s.AuditSinks), twice("audit-checkpoints", s.AuditCheckpoints), twice("alert-webhooks", s.AlertWebhooks))
+}
+
+func isWebhook(url string) bool {
+	return strings.HasPrefix(url, "https:") || strings.HasPrefix(url, "http:")
+}
+
+// twice refuses a list that has an entry again, which is not printed.
+func twice(setting string, list []string) error {
+	for i, entry := range list {
+		if slices.Contains(list[:i], entry) {
+			return fmt.Errorf("entry %d of %s is in it already; take one out", i+1, setting)
+		}
 	}
 	return nil
 }
