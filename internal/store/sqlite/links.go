@@ -39,15 +39,15 @@ func (t *tx) append(s *tenantState, record audit.Record) error {
 // insertLinks inserts what was appended, in its order. Whoever asks the table
 // audit within a transaction does so first.
 func (t *tx) insertLinks() error {
+	var room [4 * linksAtOnce]driver.Value
 	for links := t.links; len(links) > 0; {
-		n := min(bits.Len(uint(len(links))), len(insertLinks)) - 1
-		var values [4 * linksAtOnce]driver.Value
-		arguments := values[:0]
+		n := min(bits.Len(uint(len(links))), len(linkInserts)) - 1
+		arguments := room[:0]
 		for i := range links[:1<<n] {
 			l := &links[i]
 			arguments = append(arguments, l.chain.id[:], int64(l.Sequence), l.Hash[:], l.Record)
 		}
-		if err := t.exec(insertLinks[n], arguments...); err != nil {
+		if err := t.exec(linkInserts[n], arguments...); err != nil {
 			return err
 		}
 		links = links[1<<n:]
@@ -57,8 +57,8 @@ func (t *tx) insertLinks() error {
 	return nil
 }
 
-// insertLinks are the statements that insert 1, 2, 4 … linksAtOnce links.
-var insertLinks = func() (texts []string) {
+// linkInserts are the statements that insert 1, 2, 4 … linksAtOnce links.
+var linkInserts = func() (texts []string) {
 	const one = "(?, ?, ?, ?)"
 	for n := 1; n <= linksAtOnce; n *= 2 {
 		texts = append(texts, "INSERT INTO audit (tenant, sequence, hash, record) VALUES "+strings.Repeat(one+", ", n-1)+one)

@@ -42,6 +42,7 @@ type writer struct {
 	clock   func() time.Time
 	tenants map[config.TenantID]*tenantState // as committed; see tx.tenant
 	erase   bool                             // the write-ahead log holds a body that was destroyed
+	links   []newLink                        // room for those of a group
 	queue   chan *request
 	closing chan struct{}
 	stopped chan struct{}
@@ -183,8 +184,10 @@ func (w *writer) transact(group []*request) error {
 	if err := w.conn.exec("BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
-	t := &tx{conn: w.conn, clock: w.clock, tenants: w.tenants}
+	t := &tx{conn: w.conn, clock: w.clock, tenants: w.tenants, links: w.links}
 	err := t.apply(group)
+	clear(t.links)
+	w.links = t.links[:0]
 	if err == nil {
 		err = w.conn.exec("COMMIT")
 	}

@@ -195,8 +195,11 @@ func thinCheckpoints(t *testing.T, w *world) {
 	same(t, len(other.checkpoints(t)), 72)
 
 	n.putCheckpoints(t, 30) // kept on the last day, in which another goes further
+	fed := w.checkpointFeed(t, 0, 100)
 	thin(start.Add(365 * 24 * time.Hour))
 	same(t, n.checkpoints(t), []uint64{12, 36, 60, 72})
+	n.putCheckpoints(t, 73) // not where the one was that was dropped
+	same(t, len(w.checkpointFeed(t, fed[len(fed)-1].Position, 100)), 1)
 	ok(t, w.ThinCheckpoints(w.ctx, config.TenantID{15: 99}, start))
 }
 

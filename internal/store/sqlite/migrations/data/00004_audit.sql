@@ -80,7 +80,7 @@ CREATE TABLE audit_blocks (
     PRIMARY KEY (tenant, first)
 ) STRICT;
 
--- AUTOINCREMENT: the highest row can go, when a checkpoint is replaced.
+-- AUTOINCREMENT: the highest row can go, when checkpoints are thinned out.
 CREATE TABLE audit_checkpoints (
     row      INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
     tenant   BLOB    NOT NULL,
