@@ -57,6 +57,7 @@ type process struct {
 	known      atomic.Pointer[identity.File] // what identities goes by
 	standard   atomic.Pointer[limit.Limits]  // of a tenant that has no quota
 	metrics    *telemetry.Metrics            // nil where nothing is served
+	auditing   auditing
 }
 
 // run serves until a signal or an error ends it, and then leaves in order:
@@ -142,6 +143,9 @@ func (p *process) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if p.auditing, err = openAudit(ctx, s); err != nil {
+		return err
+	}
 	var logger *slog.Logger // commands on the data alone have none
 	if p.logger != nil {
 		logger = telemetry.Component(p.logger, "service")
@@ -150,8 +154,13 @@ func (p *process) open(ctx context.Context) (err error) {
 	if p.identities != nil {
 		identities = p.identities
 	}
+	var old service.Archive
+	if p.auditing.archive != nil {
+		old = p.auditing.archive
+	}
 	p.service = service.New(service.Options{
 		Store: p.data, Keyring: keyring, Metrics: p.metrics, Logger: logger, Identities: identities,
+		Archive: old, Audit: p.auditSetup, Posture: p.posture,
 		Webhooks: webhook.New(webhook.Options{Allowed: func() []string { return p.live.Get().WebhookHosts }}),
 		Limits: func() service.Limits {
 			s := p.live.Get()
@@ -226,7 +235,7 @@ func openKeepers(ctx context.Context, s settings.Settings) (opened seal.Keepers,
 }
 
 func (p *process) close() error {
-	var errs []error
+	errs := []error{p.auditing.close()}
 	if p.data != nil {
 		errs = append(errs, p.data.Close())
 	}
@@ -398,5 +407,6 @@ func (p *process) shutdown(endpoints []endpoint) error {
 	}
 	p.service.EndWatches()
 	p.flush(ctx)
+	p.lastCheckpoints(ctx)
 	return errors.Join(errs...)
 }

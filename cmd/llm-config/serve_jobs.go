@@ -34,11 +34,11 @@ func (p *process) background() (*jobs.Runner, error) {
 	return jobs.New(jobs.Options{
 		Leases: p.data, Holder: holder, Logger: telemetry.Component(p.logger, "jobs"), Failed: p.metrics.JobFailed,
 		Grace: p.live.Get().WithDefaults().ShutdownTimeout,
-		Jobs: []jobs.Job{
-			{Name: "settle", Every: settleEvery, Run: p.service.SettleSecrets},
-			{Name: "rewrap", Every: rewrapEvery, Run: p.service.RewrapKeys},
-			{Name: "housekeeping", Every: tidyEvery, Run: p.tidy},
-		},
+		Jobs: append(p.auditJobs(),
+			jobs.Job{Name: "settle", Every: settleEvery, Run: p.service.SettleSecrets},
+			jobs.Job{Name: "rewrap", Every: rewrapEvery, Run: p.service.RewrapKeys},
+			jobs.Job{Name: "housekeeping", Every: tidyEvery, Run: p.tidy},
+		),
 	}), nil
 }
 

@@ -79,6 +79,12 @@ const defaultRateLimit = 1000
 // TLS says whether the API is served over TLS.
 func (s Settings) TLS() bool { return s.TLSCert != "" && s.TLSKey != "" }
 
+// OnLoopback says whether only this machine reaches the API.
+func (s Settings) OnLoopback() bool {
+	host, err := splitAddress("listen", s.Listen)
+	return err == nil && loopback(host)
+}
+
 func (s Settings) validateListen() error {
 	host, err := splitAddress("listen", s.Listen)
 	switch {

@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/llm-devops/llm-config-manager/internal/archive"
+	"github.com/llm-devops/llm-config-manager/internal/audit"
+	"github.com/llm-devops/llm-config-manager/internal/jobs"
+	"github.com/llm-devops/llm-config-manager/internal/service"
+	"github.com/llm-devops/llm-config-manager/internal/settings"
+	"github.com/llm-devops/llm-config-manager/internal/sink"
+)
+
+// How often what sees to the audit chains is run, on one instance at a time.
+const (
+	indexEvery   = 2 * time.Second
+	followEvery  = time.Second // alerts
+	deliverEvery = time.Second // to sinks and anchors
+	retainEvery  = 10 * time.Minute
+)
+
+// auditing is what the audit chains are kept with, besides the database.
+type auditing struct {
+	archive *archive.Archive // nil for none
+	anchors []sink.Anchor
+	sinks   []sink.Sink
+	hooks   []sink.Sink // that are told of alerts
+}
+
+// openAudit opens the places that the settings name.
+func openAudit(ctx context.Context, s settings.Settings) (a auditing, err error) {
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.close())
+		}
+	}()
+	var o sink.Options
+	if s.AuditWebhookKeyFile != "" {
+		if o.WebhookKey, err = os.ReadFile(s.AuditWebhookKeyFile); err != nil {
+			return a, failf("the key that signs webhooks cannot be read: %v", err).hint("check audit-webhook-key-file")
+		}
+	}
+	if s.AuditArchive != "" {
+		if a.archive, err = archive.Open(ctx, s.AuditArchive); err != nil {
+			return a, err
+		}
+	}
+	for _, url := range s.AuditCheckpoints {
+		anchor, err := sink.OpenAnchor(ctx, url, o)
+		if err != nil {
+			return a, err
+		}
+		a.anchors = append(a.anchors, anchor)
+	}
+	for _, url := range s.AuditSinks {
+		to, err := sink.Open(url, o)
+		if err != nil {
+			return a, err
+		}
+		a.sinks = append(a.sinks, to)
+	}
+	for _, url := range s.AlertWebhooks {
+		to, err := sink.Open(url, o)
+		if err != nil {
+			return a, err
+		}
+		a.hooks = append(a.hooks, to)
+	}
+	return a, nil
+}
+
+func (a auditing) close() error {
+	var errs []error
+	if a.archive != nil {
+		errs = append(errs, a.archive.Close())
+	}
+	for _, anchor := range a.anchors {
+		errs = append(errs, anchor.Close())
+	}
+	for _, to := range append(a.sinks, a.hooks...) {
+		errs = append(errs, to.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// streamed is a sink as the service has it.
+type streamed struct {
+	sink.Sink
+	name string
+}
+
+func (d streamed) Name() string { return d.name }
+
+func (d streamed) Deliver(ctx context.Context, records []service.SinkRecord) error {
+	given := make([]sink.Record, len(records))
+	for i, r := range records {
+		given[i] = sink.Record(r)
+	}
+	return d.Sink.Deliver(ctx, given)
+}
+
+// auditJobs are those that see to the audit chains.
+func (p *process) auditJobs() []jobs.Job {
+	all := []jobs.Job{
+		{Name: "audit-checkpoints", Every: p.live.Get().WithDefaults().AuditCheckpointEvery, Run: p.service.SignCheckpoints},
+		{Name: "audit-index", Every: indexEvery, Run: p.service.IndexAudit},
+		{Name: "audit-alerts", Every: followEvery, Run: p.service.FollowAlerts},
+		{Name: "audit-retention", Every: retainEvery, Run: p.service.RetainAudit},
+	}
+	for _, anchor := range p.auditing.anchors {
+		all = append(all, jobs.Job{Name: "audit-anchor " + anchor.Name(), Every: deliverEvery, Run: func(ctx context.Context) (bool, error) {
+			return p.service.KeepCheckpoints(ctx, anchor)
+		}})
+	}
+	deliver := func(to sink.Sink, name string, filter audit.Filter) {
+		all = append(all, jobs.Job{Name: name, Every: deliverEvery, Run: func(ctx context.Context) (bool, error) {
+			return p.service.DeliverAudit(ctx, streamed{to, name}, filter)
+		}})
+	}
+	for _, to := range p.auditing.sinks {
+		deliver(to, "audit-sink "+to.Name(), audit.Filter{})
+	}
+	for _, to := range p.auditing.hooks {
+		deliver(to, "alert-webhook "+to.Name(), audit.Filter{Events: []string{"audit.alert"}})
+	}
+	return all
+}
+
+// auditSetup is how long audit records are kept where, as the settings are now.
+func (p *process) auditSetup() service.AuditSetup {
+	s := p.live.Get()
+	setup := service.AuditSetup{Hot: s.AuditHot, Warm: s.AuditWarm, Keep: s.AuditKeep, Every: s.AuditCheckpointEvery}
+	for _, text := range s.AuditAlerts {
+		if rule, err := audit.ParseAlertRule(text); err == nil { // settings refuse what does not parse
+			setup.Alerts = append(setup.Alerts, rule)
+		}
+	}
+	return setup
+}
+
+// posture is what checks of compliance ask of the process.
+func (p *process) posture() service.Posture {
+	s := p.live.Get().WithDefaults()
+	keeper, _, _ := strings.Cut(s.Keeper(), ":")
+	posture := service.Posture{
+		Known: true, Development: s.Dev, TLS: s.TLS(), Loopback: s.OnLoopback(), Proxies: len(s.TrustedProxies) > 0,
+		ClientAuth: s.ClientAuth, Keeper: keeper, KeyBeside: keyBeside(s), AlertHooks: len(p.auditing.hooks),
+		RequestsLimited: s.RequestsPerMinute() > 0, ConnectionsLimited: s.ConnectionsPerTenant() > 0, Version: buildVersion(),
+	}
+	for _, anchor := range p.auditing.anchors {
+		posture.Anchors = append(posture.Anchors, anchor.Name())
+	}
+	for _, to := range p.auditing.sinks {
+		posture.Sinks = append(posture.Sinks, to.Name())
+	}
+	return posture
+}
+
+// keyBeside says whether the master key is a file in the data folder.
+func keyBeside(s settings.Settings) bool {
+	file := s.KeyFile()
+	if file == "" {
+		return false
+	}
+	data, err := filepath.Abs(s.Data)
+	if err != nil {
+		return true
+	}
+	if file, err = filepath.Abs(file); err != nil {
+		return true
+	}
+	below, err := filepath.Rel(data, file)
+	return err == nil && !strings.HasPrefix(below, "..")
+}
+
+// lastCheckpoints signs where the chains stand when the server ends, and brings
+// that to the anchors, so that nothing can be done to them unnoticed meanwhile.
+func (p *process) lastCheckpoints(ctx context.Context) {
+	repeat := func(run func(context.Context) (bool, error)) error {
+		for {
+			if more, err := run(ctx); !more || err != nil {
+				return err
+			}
+		}
+	}
+	err := repeat(p.service.SignCheckpoints)
+	for _, anchor := range p.auditing.anchors {
+		err = errors.Join(err, repeat(func(ctx context.Context) (bool, error) { return p.service.KeepCheckpoints(ctx, anchor) }))
+	}
+	if err != nil {
+		p.logger.Error("the last checkpoints of the audit chains were not signed and kept everywhere", "error", err.Error())
+	}
+}
