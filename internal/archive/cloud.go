@@ -82,8 +82,8 @@ func (b bucket) get(ctx context.Context, key string, most int64) ([]byte, error)
 	case err != nil:
 		return nil, err
 	}
-	defer r.Close()
-	return readBounded(r, r.Size(), most)
+	body, err := readBounded(r, r.Size(), most)
+	return body, errors.Join(err, r.Close())
 }
 
 func (b bucket) delete(ctx context.Context, key string) error {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"time"
 )
 
@@ -32,12 +33,32 @@ var _ store = (*folder)(nil)
 // the end of their process interrupted.
 func openFolder(ctx context.Context, p place) (store, error) {
 	f := &folder{path: p.folder, places: make(chan struct{}, folderCalls)}
-	return f, f.within(ctx, func() error {
-		if err := os.MkdirAll(f.path, 0o700); err != nil {
+	if err := f.within(ctx, func() error { return makeFolder(f.path) }); err != nil {
+		return nil, err
+	}
+	return f, f.rooted(ctx, func(root *os.Root) error { return sweep(root, time.Now().Add(-stranded)) })
+}
+
+// makeFolder makes a folder and those above it that are missing, durably.
+func makeFolder(name string) error {
+	err := os.Mkdir(name, 0o700)
+	if above := filepath.Dir(name); errors.Is(err, fs.ErrNotExist) && above != name {
+		if err := makeFolder(above); err != nil {
 			return err
 		}
-		return f.sweep(time.Now().Add(-stranded))
-	})
+		err = os.Mkdir(name, 0o700)
+	}
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return nil // also of a file, which is then refused as a folder
+	case err != nil:
+		return err
+	}
+	above, err := os.Open(filepath.Dir(name))
+	if err != nil {
+		return err
+	}
+	return errors.Join(above.Sync(), above.Close())
 }
 
 // within runs what a file system of another machine may never answer, and waits
@@ -61,15 +82,20 @@ func (f *folder) within(ctx context.Context, do func() error) error {
 	}
 }
 
-func (f *folder) put(ctx context.Context, key string, body []byte) error {
+// rooted works within the folder. It is opened anew each time: a mount that is
+// gone is not written past, and none is held.
+func (f *folder) rooted(ctx context.Context, do func(*os.Root) error) error {
 	return f.within(ctx, func() error {
-		root, err := os.OpenRoot(f.path) // anew each time: a mount that is gone is not written past
+		root, err := os.OpenRoot(f.path)
 		if err != nil {
 			return err
 		}
-		defer root.Close()
-		return write(ctx, root, key, body)
+		return errors.Join(do(root), root.Close())
 	})
+}
+
+func (f *folder) put(ctx context.Context, key string, body []byte) error {
+	return f.rooted(ctx, func(root *os.Root) error { return write(ctx, root, key, body) })
 }
 
 // write puts the whole object on the disk before it takes the place of another.
@@ -108,12 +134,7 @@ func syncFolders(root *os.Root, name string) error {
 
 func (f *folder) get(ctx context.Context, key string, most int64) ([]byte, error) {
 	var body []byte
-	err := f.within(ctx, func() error {
-		root, err := os.OpenRoot(f.path)
-		if err != nil {
-			return err
-		}
-		defer root.Close()
+	err := f.rooted(ctx, func(root *os.Root) error {
 		read, err := read(root, key, most)
 		if err == nil && ctx.Err() == nil {
 			body = read
@@ -160,12 +181,7 @@ func readBounded(r io.Reader, size, most int64) ([]byte, error) {
 }
 
 func (f *folder) delete(ctx context.Context, key string) error {
-	return f.within(ctx, func() error {
-		root, err := os.OpenRoot(f.path)
-		if err != nil {
-			return err
-		}
-		defer root.Close()
+	return f.rooted(ctx, func(root *os.Root) error {
 		if err := root.Remove(key); errors.Is(err, fs.ErrNotExist) {
 			return nil
 		} else if err != nil {
@@ -176,12 +192,7 @@ func (f *folder) delete(ctx context.Context, key string) error {
 }
 
 // sweep takes away partial objects from before a time.
-func (f *folder) sweep(before time.Time) error {
-	root, err := os.OpenRoot(f.path)
-	if err != nil {
-		return err
-	}
-	defer root.Close()
+func sweep(root *os.Root, before time.Time) error {
 	entries, err := fs.ReadDir(root.FS(), partials)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -152,6 +152,17 @@ func TestAFolderThatIsGone(t *testing.T) {
 	}
 }
 
+func TestAFileIsNoArchive(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "f")
+	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{file, file + "/below"} {
+		_, err := Open(t.Context(), "file://"+path)
+		refuse(t, err, config.KindUnavailable, "cannot be opened", path)
+	}
+}
+
 func TestLinksLeadNowhereElse(t *testing.T) {
 	folder, elsewhere := t.TempDir(), t.TempDir()
 	a := mustOpen(t, "file://"+folder)

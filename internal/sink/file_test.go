@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -179,12 +178,14 @@ func TestAFullDisk(t *testing.T) {
 			t.Fatal(err)
 		}
 		mustDeliver(t, s, chained(3, 20))
-		fmt.Println("delivered", len(lines(t, path)))
+		if got := lines(t, path); !slices.EqualFunc(got, append(before, chained(3, 20)...), same) {
+			t.Errorf("in the end the file holds %v", sequences(got))
+		}
 		return
 	}
-	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestAFullDisk$")
+	child := exec.CommandContext(t.Context(), os.Args[0], "-test.v", "-test.run=^TestAFullDisk$")
 	child.Env = append(os.Environ(), "SINK_TEST_FILE="+filepath.Join(t.TempDir(), "f"))
-	if out, err := child.CombinedOutput(); err != nil || !strings.Contains(string(out), "delivered 22") {
+	if out, err := child.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS: TestAFullDisk") {
 		t.Errorf("%v: %s", err, out)
 	}
 }

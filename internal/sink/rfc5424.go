@@ -47,11 +47,10 @@ type head struct {
 	Time    time.Time     `json:"time"`
 }
 
-// append adds a message. A record that cannot be read, as one of a later schema
+// message is a whole message. A record that cannot be read, as one of a later schema
 // may be, is sent with a header that says less.
-func (f form) append(b []byte, r Record) []byte {
-	b = f.appendHeader(b, r, false)
-	return append(b, f.text(r)...)
+func (f form) message(r Record) []byte {
+	return append(f.appendHeader(nil, r, false), f.text(r)...)
 }
 
 // appendWithin adds a message of so many bytes at most: what is too long is cut at

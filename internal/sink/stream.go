@@ -40,7 +40,7 @@ func (s *stream) Name() string { return s.name }
 func (s *stream) Deliver(ctx context.Context, records []Record) error {
 	var batch []byte
 	for _, r := range records {
-		message := s.form.append(nil, r)
+		message := s.form.message(r)
 		batch = append(strconv.AppendInt(batch, int64(len(message)), 10), ' ')
 		batch = append(batch, message...)
 	}

@@ -25,25 +25,25 @@ const long = time.Minute // which no test waits for
 func TestMessage(t *testing.T) {
 	link := audit.Head{}.Next(audit.Record{Time: time.Date(2026, 11, 1, 12, 4, 5, 123456789, time.UTC), Event: "config.change", Outcome: audit.Success}.Canonical())
 	form := newForm("config-1", 77, "32473")
-	got := string(form.append(nil, Record{"llm-config-00/server", link}))
+	got := string(form.message(Record{"llm-config-00/server", link}))
 	want := `<110>1 2026-11-01T12:04:05.123456Z config-1 llm-config 77 config.change [audit@32473 chain="llm-config-00/server" sequence="1" hash="` +
 		hex.EncodeToString(link.Hash[:]) + `"] {"event":"config.change","outcome":"success","schema":1,"time":"2026-11-01T12:04:05.123456789Z"}`
 	if got != want {
 		t.Errorf("\n got %s\nwant %s", got, want)
 	}
 	for outcome, severity := range map[audit.Outcome]int{audit.Success: 6, audit.Denied: 4, audit.Failed: 3, "": 6} {
-		m, err := parseMessage(form.append(nil, Record{"x", audit.Head{}.Next(audit.Record{Outcome: outcome}.Canonical())}))
+		m, err := parseMessage(form.message(Record{"x", audit.Head{}.Next(audit.Record{Outcome: outcome}.Canonical())}))
 		if err != nil || m.facility != 13 || m.severity != severity {
 			t.Errorf("%s: facility %d, severity %d (%v)", outcome, m.facility, m.severity, err)
 		}
 	}
 	for _, origin := range []string{`\`, `"`, `]`, `\"`, `\\]`, `a="b" c\`} {
-		m, err := parseMessage(form.append(nil, Record{origin, link}))
+		m, err := parseMessage(form.message(Record{origin, link}))
 		if err != nil || m.params["chain"] != origin {
 			t.Errorf("the chain %s is read as %s (%v)", origin, m.params["chain"], err)
 		}
 	}
-	m, err := parseMessage(form.append(nil, Record{"x", audit.Link{Sequence: 7, Record: []byte("no JSON é")}}))
+	m, err := parseMessage(form.message(Record{"x", audit.Link{Sequence: 7, Record: []byte("no JSON é")}}))
 	if err != nil || m.stamp != "-" || m.id != "-" || m.text != "no JSON é" || !m.unicode || m.sequence(t) != 7 {
 		t.Errorf("what is no record: %+v (%v)", m, err)
 	}
@@ -83,7 +83,7 @@ func TestMessagesFollowTheGrammar(t *testing.T) {
 		}
 		r := Record{rapid.StringN(0, 40, 80).Draw(t, "origin"), audit.Head{Sequence: rapid.Uint64().Draw(t, "sequence")}.Next(record.Canonical())}
 		form := newForm(rapid.String().Draw(t, "host"), rapid.IntRange(0, 1<<22).Draw(t, "pid"), "32473")
-		checkMessage(t, form.append(nil, r), r, 0)
+		checkMessage(t, form.message(r), r, 0)
 		most := rapid.IntRange(minDatagramBytes, 4096).Draw(t, "most")
 		cut := form.appendWithin([]byte("before"), r, most)
 		checkMessage(t, cut[len("before"):], r, most)
@@ -103,7 +103,7 @@ func FuzzMessage(f *testing.F) {
 		}
 		r := Record{origin[:min(len(origin), 100)], audit.Link{Sequence: sequence, Record: record}}
 		form := newForm(host, 1, "32473")
-		if m, err := parseMessage(form.append(nil, r)); err != nil {
+		if m, err := parseMessage(form.message(r)); err != nil {
 			t.Fatal(err)
 		} else if m.sequence(t) != sequence {
 			t.Fatalf("%+v", m)
