@@ -59,7 +59,7 @@ func ParseFramework(name string) (FrameworkInfo, error) {
 }
 
 // auditPage is the page of the docs about records, chains and retention.
-const auditPage = "architecture.md#where-things-run"
+const auditPage = "audit.md"
 
 // Control is one requirement of a framework and what stands behind it. It has
 // checks, or Organisation says who has to meet it, or both.
