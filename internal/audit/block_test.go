@@ -42,13 +42,14 @@ func blockRecord(t *rapid.T) Record {
 
 func anyFilter(t *rapid.T) Filter {
 	some := func(name string, from []string) []string {
-		return rapid.OneOf(rapid.Just([]string(nil)), rapid.SliceOfN(rapid.SampledFrom(from), 1, 2)).Draw(t, name)
+		none := rapid.Just([]string(nil))
+		return rapid.OneOf(none, none, none, rapid.SliceOfN(rapid.SampledFrom(from), 1, 3)).Draw(t, name)
 	}
-	at := rapid.OneOf(rapid.Just(time.Time{}), rapid.Custom(func(t *rapid.T) time.Time {
+	at := rapid.OneOf(rapid.Just(time.Time{}), rapid.Just(time.Time{}), rapid.Custom(func(t *rapid.T) time.Time {
 		return time.Unix(rapid.Int64Range(-4000, 4000).Draw(t, "seconds"), rapid.Int64Range(0, 3).Draw(t, "nanos"))
 	}))
 	id := func(name string) string {
-		return rapid.OneOf(rapid.Just(""), rapid.Just(""), rapid.SampledFrom(append(someIDs, "none"))).Draw(t, name)
+		return rapid.OneOf(rapid.Just(""), rapid.Just(""), rapid.Just(""), rapid.SampledFrom(append(someIDs, "none"))).Draw(t, name)
 	}
 	return Filter{
 		From: at.Draw(t, "from"), To: at.Draw(t, "to"),
@@ -56,9 +57,9 @@ func anyFilter(t *rapid.T) Filter {
 		Actors:   some("actors", append(someActors, "token:none")),
 		Actions:  some("actions", append(someActions, "config.*", "none")),
 		Outcomes: rapid.OneOf(rapid.Just([]Outcome(nil)), rapid.Just([]Outcome{Denied, Failed})).Draw(t, "outcomes"),
-		Resource: rapid.SampledFrom(append(someResources, "", "", "environments/production", "environments", "tenants", "none")).Draw(t, "resource"),
+		Resource: rapid.SampledFrom(append(someResources, "", "", "", "", "", "", "environments/production", "environments", "tenants", "none")).Draw(t, "resource"),
 		Source: rapid.SampledFrom([]netip.Prefix{
-			{}, {}, netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("10.1.2.3/32"), netip.MustParsePrefix("::/0"), netip.MustParsePrefix("::ffff:10.0.0.0/104"),
+			{}, {}, {}, {}, {}, {}, netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("10.1.2.3/32"), netip.MustParsePrefix("::/0"), netip.MustParsePrefix("::ffff:10.0.0.0/104"),
 		}).Draw(t, "source"),
 		RequestID: id("request"), TraceID: id("trace"), Session: id("session"),
 	}
@@ -259,6 +260,74 @@ func TestParseBlockRefuses(t *testing.T) {
 	}
 }
 
+func TestParseBlockRefusesWhatPointsNowhere(t *testing.T) {
+	for name, spoil := range map[string]func(*blockWriter){
+		"an event":         func(w *blockWriter) { w.event[0] = 1 },
+		"a source":         func(w *blockWriter) { w.source[0] = math.MaxUint64 },
+		"a resource":       func(w *blockWriter) { w.targets[0] = 3 },
+		"too many of them": func(w *blockWriter) { w.several[0] = maxBlockResources + 1 },
+		"many, together": func(w *blockWriter) {
+			w.several[0], w.several[1], w.targets = maxBlockResources, 1, make([]uint64, maxBlockResources+1)
+		},
+		"no events at all":  func(w *blockWriter) { w.events = collector{} },
+		"two texts of four": func(w *blockWriter) { w.event[0], w.event[1] = 0, 2 },
+	} {
+		w := newBlockWriter(2)
+		w.add(&typical)
+		w.add(&typical)
+		spoil(w)
+		if _, err := ParseBlock(w.encode(1)); err == nil {
+			t.Errorf("%s: it is a block", name)
+		}
+	}
+	for name, encoded := range map[string]string{
+		"text of nobody":   "\x01" + "\x01\x00" + "\x02ab",             // one text that ends at 1, of 2 bytes
+		"beyond the end":   "\x01" + "\x03\x00" + "\x02ab",             // it ends at 3
+		"an end too early": "\x03" + "\x00\x01\x02\x01\x02" + "\x02ab", // they end at 2, 1 and 2
+		"too many":         "\x09" + "\x00\x00" + "\x00",
+		"too wide":         "\x01" + "\x00\x09" + "\x00",
+	} {
+		r := blockReader{rest: []byte(encoded)}
+		if r.dictionary(8); !r.failed {
+			t.Errorf("%s: it is a dictionary", name)
+		}
+	}
+}
+
+// use searches and counts in a block by all that one can ask for.
+func use(b *Block) {
+	b.Find(&Filter{
+		From: time.Unix(0, 0), Events: []string{"*.*", "secret.*"}, Source: netip.MustParsePrefix("::/0"), Resource: "server", TraceID: typical.TraceID,
+	}, math.MaxUint64, 1)
+	counts := Counts{By: []Dimension{ByEvent, BySource}, Window: time.Hour}
+	b.Count(&Filter{Resource: "tenants", To: time.Unix(1<<40, 0)}, &counts)
+	b.Count(&Filter{}, &counts)
+	for _, d := range []Dimension{ByActor, ByAction, ByOutcome} {
+		b.Count(&Filter{}, &Counts{By: []Dimension{d}})
+	}
+}
+
+// TestAnyByteOfABlock holds that a block that was altered is refused, or can be used.
+func TestAnyByteOfABlock(t *testing.T) {
+	several := typical
+	several.Resources = []string{"server/a", "server/b"}
+	good := mustBuild(t, chained([]Record{full, several, {}, typical}, 4097)).Encode()
+	taken := 0
+	for i := range good {
+		for _, change := range []byte{1, 2, 0x7f, 0x80, 0xff} {
+			altered := slices.Clone(good)
+			altered[i] ^= change
+			if b, err := ParseBlock(altered); err == nil {
+				use(b)
+				taken++
+			}
+		}
+	}
+	if taken == 0 {
+		t.Error("every alteration was refused: nothing was used")
+	}
+}
+
 // FuzzParseBlock holds that whatever is taken for a block can be searched and
 // counted, and encodes to the same bytes.
 func FuzzParseBlock(f *testing.F) {
@@ -278,16 +347,7 @@ func FuzzParseBlock(f *testing.F) {
 		if len(all) == 0 || all[0] != b.Last() || all[len(all)-1] != b.First() || b.Size() < len(encoded) {
 			t.Fatalf("the block of %d to %d has %d records", b.First(), b.Last(), len(all))
 		}
-		filter := Filter{
-			From: time.Unix(0, 0), Events: []string{"*.*", "secret.*"}, Source: netip.MustParsePrefix("::/0"), Resource: "server", TraceID: typical.TraceID,
-		}
-		b.Find(&filter, math.MaxUint64, 1)
-		counts := Counts{By: []Dimension{ByEvent, BySource}, Window: time.Hour}
-		b.Count(&Filter{Resource: "tenants", To: time.Unix(1<<40, 0)}, &counts)
-		b.Count(&Filter{}, &counts)
-		for _, d := range []Dimension{ByActor, ByAction, ByOutcome} {
-			b.Count(&Filter{}, &Counts{By: []Dimension{d}})
-		}
+		use(b)
 	})
 }
 
