@@ -9,7 +9,7 @@ import (
 )
 
 // MaxPacked bounds the links of a segment, and so how long packing them keeps
-// other writes waiting.
+// other writes waiting: some hundredths of a second for the most.
 const MaxPacked = 10_000
 
 // Chains keeps the audit chains for as long as they have to be: their newest
@@ -34,6 +34,9 @@ type Chains interface {
 	// goes on behind the last position that was answered misses none that is
 	// still hot. Zero is before all. No position is ever used twice.
 	AuditFeed(ctx context.Context, after int64, limit int) ([]FedLink, error)
+	// FeedEnd is the position of the newest link in the feed, 0 when there is none.
+	// Whoever goes on behind it misses nothing that is appended afterwards.
+	FeedEnd(ctx context.Context) (int64, error)
 
 	// Segments are those of a chain whose Last is after a sequence number, in the
 	// order of the chain, at most limit; disposed ones too.

@@ -137,6 +137,20 @@ func (s *Store) AuditFeed(ctx context.Context, after int64, limit int) ([]store.
 	return links, err
 }
 
+// The newest link of a chain stays hot, so that the highest row is that of a link
+// which is there.
+const selectFeedEnd = `SELECT coalesce(max(row), 0) FROM audit`
+
+// FeedEnd implements store.Chains.
+func (s *Store) FeedEnd(ctx context.Context) (int64, error) {
+	var end int64
+	err := s.read(ctx, func(c *conn) (err error) {
+		end, err = c.count(selectFeedEnd)
+		return err
+	})
+	return end, err
+}
+
 func linkOf(r row) audit.Link {
 	return audit.Link{Sequence: uint64(r.int(0)), Hash: r.hash(1), Record: r.bytes(2)}
 }

@@ -189,13 +189,22 @@ func (w *world) feed(t tb, after int64, limit int) []store.FedLink {
 	}
 }
 
+func (w *world) feedEnd(t tb) int64 {
+	t.Helper()
+	end, err := w.FeedEnd(w.ctx)
+	ok(t, err)
+	return end
+}
+
 func auditFeed(t *testing.T, w *world) {
+	same(t, w.feedEnd(t), int64(0))
 	a, b := w.createTenant(t, "alpha"), w.createTenant(t, "beta")
 	for range 3 {
 		a.records(t, 2)
 		b.records(t, 1)
 	}
 	all := w.feed(t, 0, 100)
+	same(t, w.feedEnd(t), all[len(all)-1].Position)
 	want := map[config.TenantID][]audit.Link{}
 	for _, id := range []config.TenantID{{}, a.ID, b.ID} {
 		want[id] = auditOf(t, w, id)
@@ -221,6 +230,7 @@ func auditFeed(t *testing.T, w *world) {
 	}
 	same(t, w.feed(t, 0, 2), hot)
 	last := all[len(all)-1].Position
+	same(t, w.feedEnd(t), last)
 	a.records(t, 1)
 	a.pack(t, 7, 7)
 	b.records(t, 1)
@@ -228,6 +238,7 @@ func auditFeed(t *testing.T, w *world) {
 	same(t, len(later), 2)
 	same(t, []config.TenantID{later[0].Tenant, later[1].Tenant}, []config.TenantID{a.ID, b.ID})
 	same(t, later[0].Position > last && later[1].Position > later[0].Position, true)
+	same(t, w.feedEnd(t), later[1].Position)
 }
 
 // chainOfDeleted has all that there is of a chain outlive its tenant.

@@ -200,7 +200,7 @@ var elsewhere = map[string]string{
 	"TouchTokens": "isolation", "PutDecisions": "isolation", "PackLinks": "isolation", "ArchiveSegment": "isolation",
 	"DisposeSegment": "isolation", "ForgetLocation": "isolation", "Hold": "isolation", "PutBlock": "isolation",
 	"PutCheckpoints": "isolation", "ThinCheckpoints": "isolation", "ScanChains": "scan chains", "AuditFeed": "audit feed",
-	"FedSegment": "fed segments", "CheckpointFeed": "checkpoints", "SigningKeys": "signing keys", "AddSigningKey": "signing keys",
+	"FeedEnd": "audit feed", "FedSegment": "fed segments", "CheckpointFeed": "checkpoints", "SigningKeys": "signing keys", "AddSigningKey": "signing keys",
 	"Position": "positions", "PutPosition": "positions",
 	"DueSecrets": "due secrets", "TakeLease": "leases", "DropLease": "leases", "Ping": "closed", "Close": "closed",
 }
