@@ -35,8 +35,8 @@ func (a *app) auditScope(c *cobra.Command) *auditScope {
 	return s
 }
 
-// connect makes a client of the scope, which is of no tenant where the server
-// is asked.
+// client makes a client of the scope, which is of no tenant where it is the
+// server that is asked.
 func (s *auditScope) client(c *cobra.Command) (*client.Client, error) {
 	for _, pair := range [][]string{{"server", "tenant"}, {"deleted", "tenant"}, {"server", "deleted"}} {
 		if err := exclusive(c, pair...); err != nil {

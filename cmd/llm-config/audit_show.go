@@ -55,7 +55,11 @@ func parseSequence(text string) (int64, error) {
 
 // readRecord reads one record: the first of an export that begins with it.
 func readRecord(ctx context.Context, from *client.AuditChain, sequence int64) (_ *api.AuditRecord, err error) {
+	absent := failf("there is no record %d", sequence).hint("`llm-config audit status` says which one is the newest")
 	body, err := from.Export(ctx, client.ExportOptions{After: sequence - 1})
+	if problem, ok := errors.AsType[*api.Problem](err); ok && problem.Code == api.CodeNotFound && problem.Pointer == "after" {
+		return nil, absent
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +72,7 @@ func readRecord(ctx context.Context, from *client.AuditChain, sequence int64) (_
 		line, err := in.Next()
 		switch {
 		case errors.Is(err, io.EOF), err == nil && line.End != nil:
-			return nil, failf("there is no record %d", sequence).hint("`llm-config audit status` says which one is the newest")
+			return nil, absent
 		case err != nil:
 			return nil, err
 		case line.Link != nil && line.Link.Sequence == uint64(sequence):

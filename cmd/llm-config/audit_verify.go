@@ -127,7 +127,7 @@ func (o *output) showReport(r checked) error {
 func printReport(p *printer, r checked) {
 	if r.Broken != nil {
 		p.printf("%s\n", p.paint(styleRed, clean(r.Origin+" is broken at record "+number(r.Broken.Sequence)+": "+r.Broken.Reason)))
-		p.printf("  before it %s\n", holdText(r))
+		p.printf("  %s\n", holdText(r))
 		return
 	}
 	p.printf("%s %s\n", clean(r.Origin), p.paint(styleGreen, "holds"))
