@@ -27,12 +27,12 @@ ORDER BY t.id LIMIT ?4`
 // Chain implements store.Chains.
 func (s *Store) Chain(ctx context.Context, tenant config.TenantID) (store.Chain, error) {
 	var chain store.Chain
-	err := error(noChain())
-	failed := s.read(ctx, func(c *conn) error {
-		return c.query(selectChain, func(r row) error { chain, err = chainOf(r), nil; return nil }, tenant[:])
+	found := false
+	err := s.read(ctx, func(c *conn) error {
+		return c.query(selectChain, func(r row) error { chain, found = chainOf(r), true; return nil }, tenant[:])
 	})
-	if failed != nil {
-		err = failed
+	if err == nil && !found {
+		err = noChain()
 	}
 	return chain, err
 }
