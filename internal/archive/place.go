@@ -44,6 +44,12 @@ func Check(url string) error {
 	return err
 }
 
+// NameOf is the Name of the archive that a URL would open.
+func NameOf(url string) (string, error) {
+	p, err := parse(url)
+	return p.name, err
+}
+
 func parse(text string) (place, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme == "" {

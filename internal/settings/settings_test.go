@@ -336,7 +336,13 @@ func TestValidate(t *testing.T) {
 	deny("an alert twice", func(s *Settings) {
 		s.AuditAlerts = []string{"a: 1 secret.read in 1m per actor", "a: 2 secret.read in 1m per actor"}
 	}, "audit-alerts", "twice")
-	deny("a sink twice", func(s *Settings) { s.AuditSinks = []string{"file:a", "file:b", "file:a"} }, "entry 3 of audit-sinks")
+	deny("a sink twice", func(s *Settings) { s.AuditSinks = []string{"file:a", "file:b", "file:a"} }, "entries 1 and 3 of audit-sinks", "file:a")
+	deny("two paths of a host", func(s *Settings) {
+		s.AuditSinks = []string{"https://hooks.example.com/a", "https://hooks.example.com/b"}
+	}, "audit-sinks", "https://hooks.example.com,", "own host name")
+	allow("a place for each list", func(s *Settings) {
+		s.AuditSinks, s.AuditCheckpoints, s.AlertWebhooks = []string{"https://hooks.example.com/a"}, []string{"https://hooks.example.com/b"}, []string{"https://hooks.example.com/c"}
+	})
 	deny("a key for no webhook", func(s *Settings) { s.AuditWebhookKeyFile, s.AuditSinks = "k", []string{"file:a"} }, "audit-webhook-key-file", `"k"`, "leave the file out")
 	allow("a key for alerts", func(s *Settings) { s.AuditWebhookKeyFile, s.AlertWebhooks = "k", []string{"https://hooks.example.com"} })
 	deny("documents larger than bodies", func(s *Settings) { s.MaxDocument = 20 << 20 }, "max-document", "20MiB", "max-body", "10MiB")

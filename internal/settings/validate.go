@@ -12,7 +12,9 @@ import (
 	"time"
 
 	"github.com/llm-devops/llm-config-manager/internal/audit"
+	"github.com/llm-devops/llm-config-manager/internal/sink"
 	"github.com/llm-devops/llm-config-manager/internal/transport"
+	"github.com/llm-devops/llm-config-manager/internal/webhook"
 )
 
 // Validate refuses combinations that cannot work or would be unsafe. The error
@@ -185,19 +187,28 @@ func (s Settings) validateAudit() error {
 		return fmt.Errorf("audit-webhook-key-file is %q, and none of audit-sinks, audit-checkpoints and alert-webhooks names a webhook; "+
 			"name one, or leave the file out", s.AuditWebhookKeyFile)
 	}
-	return errors.Join(twice("audit-sinks", s.AuditSinks), twice("audit-checkpoints", s.AuditCheckpoints), twice("alert-webhooks", s.AlertWebhooks))
+	return errors.Join(alike("audit-sinks", s.AuditSinks, sink.NameOf), alike("audit-checkpoints", s.AuditCheckpoints, sink.AnchorNameOf),
+		alike("alert-webhooks", s.AlertWebhooks, webhook.NameOf))
 }
 
 func isWebhook(url string) bool {
 	return strings.HasPrefix(url, "https:") || strings.HasPrefix(url, "http:")
 }
 
-// twice refuses a list that has an entry again, which is not printed.
-func twice(setting string, list []string) error {
-	for i, entry := range list {
-		if slices.Contains(list[:i], entry) {
-			return fmt.Errorf("entry %d of %s is in it already; take one out", i+1, setting)
+// alike refuses places of the same name: by its name the server knows how far it
+// has delivered to a place. The names may be printed, the URLs not.
+func alike(setting string, urls []string, nameOf func(string) (string, error)) error {
+	first := map[string]int{} // name → number of the entry
+	for i, url := range urls {
+		name, err := nameOf(url)
+		if err != nil {
+			return fmt.Errorf("entry %d of %s cannot be used: %w", i+1, setting, err)
 		}
+		if j, there := first[name]; there {
+			return fmt.Errorf("entries %d and %d of %s are both at %s, by which the server keeps how far it has delivered; "+
+				"take one out, or give each its own host name", j, i+1, setting, name)
+		}
+		first[name] = i + 1
 	}
 	return nil
 }

@@ -46,10 +46,16 @@ func OpenAnchor(ctx context.Context, url string, o Options) (Anchor, error) {
 // CheckAnchor says whether a text is the URL of an anchor, as Check does for
 // sinks.
 func CheckAnchor(url string) error {
+	_, err := AnchorNameOf(url)
+	return err
+}
+
+// AnchorNameOf is the Name of the anchor that a URL would open.
+func AnchorNameOf(url string) (string, error) {
 	if isWebhook(url) {
-		return webhook.CheckURL(url)
+		return webhook.NameOf(url)
 	}
-	return archive.Check(url)
+	return archive.NameOf(url)
 }
 
 func isWebhook(url string) bool {

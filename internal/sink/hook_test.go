@@ -171,8 +171,8 @@ func TestURLs(t *testing.T) {
 			t.Errorf("%s: %v, %v", url, s, err)
 			continue
 		}
-		if err := Check(url); err != nil {
-			t.Error(err)
+		if of, err := NameOf(url); err != nil || of != name {
+			t.Errorf("the name of %s is %s (%v)", url, of, err)
 		}
 		if err := s.Close(); err != nil {
 			t.Error(err)

@@ -34,8 +34,7 @@ type Record struct {
 
 // Sink is a place that records are delivered to.
 type Sink interface {
-	// Name is the sink's URL without what may hold a credential. Two sinks may
-	// have the same name.
+	// Name is the sink's URL without what may hold a credential; see NameOf.
 	Name() string
 	// Deliver hands over all records, in their order. After an error none counts
 	// as delivered, though some may have arrived. It ends within a minute, and
@@ -99,19 +98,27 @@ func Open(url string, o Options) (Sink, error) {
 // It reads no file and asks nobody. The error is a *config.Error that shows
 // nothing of the URL but its scheme and the names of parameters.
 func Check(url string) error {
+	_, err := NameOf(url)
+	return err
+}
+
+// NameOf is the Name of the sink that a URL would open. Different URLs may have
+// the same one: it leaves out parameters, and the paths of webhooks.
+func NameOf(url string) (string, error) {
 	u, err := parse(url)
 	if err != nil {
-		return err
+		return "", err
 	}
 	switch u.Scheme {
 	case "file":
-		_, err = filePath(u)
+		path, err := filePath(u)
+		return "file:" + path, err
 	case "http", "https":
-		err = webhook.CheckURL(url)
+		return webhook.NameOf(url)
 	default:
-		_, err = parseCollector(u)
+		c, err := parseCollector(u)
+		return c.name, err
 	}
-	return err
 }
 
 var schemes = []string{"syslog+udp", "syslog+tcp", "syslog+tls", "file", "http", "https"}

@@ -23,6 +23,17 @@ func CheckURL(text string) error {
 	return err
 }
 
+// NameOf is the Name of the Sender that a URL would have.
+func NameOf(text string) (string, error) {
+	to, err := parseOwn(text)
+	if err != nil {
+		return "", err
+	}
+	return to.name(), nil
+}
+
+func (t target) name() string { return t.url.Scheme + "://" + t.address() }
+
 func parseOwn(text string) (target, error) {
 	to, err := parseTarget(text)
 	if err != nil {
@@ -56,7 +67,7 @@ func NewSender(url string, key []byte, o Options) (*Sender, error) {
 }
 
 // Name is the address without its path and query, which may hold a credential.
-func (s *Sender) Name() string { return s.to.url.Scheme + "://" + s.to.address() }
+func (s *Sender) Name() string { return s.to.name() }
 
 // Post sends a body once; any status but 2xx is an error. The id is the same when
 // the same body is sent again: letters, digits, - and _. Errors are a
