@@ -27,14 +27,21 @@ type eventsIn struct {
 	set     *token.FileSet
 	files   []*ast.File
 	consts  map[string]string   // name of a constant, or audit.Name → its text
-	params  map[string]int      // function → which of its parameters is the event
+	params  map[function]int    // which of its parameters is the event
 	fields  map[string]int      // struct → which of its fields is the event
 	written map[string][]string // event → where
 }
 
+// function is one by its name and how much it takes: several types may have one
+// of a name.
+type function struct {
+	name  string
+	takes int
+}
+
 func newEventsIn(t *testing.T, consts map[string]string, folder string) *eventsIn {
 	t.Helper()
-	e := &eventsIn{t: t, set: token.NewFileSet(), consts: maps.Clone(consts), params: map[string]int{}, fields: map[string]int{}, written: map[string][]string{}}
+	e := &eventsIn{t: t, set: token.NewFileSet(), consts: maps.Clone(consts), params: map[function]int{}, fields: map[string]int{}, written: map[string][]string{}}
 	e.files = parseFolder(t, e.set, folder)
 	maps.Copy(e.consts, constants(e.files, ""))
 	for _, file := range e.files {
@@ -115,7 +122,7 @@ func (e *eventsIn) declarations(n ast.Node) bool {
 	switch n := n.(type) {
 	case *ast.FuncDecl:
 		if at, ok := place(n.Type.Params); ok {
-			e.params[n.Name.Name] = at
+			e.params[function{n.Name.Name, n.Type.Params.NumFields()}] = at
 		}
 	case *ast.TypeSpec:
 		if fields, ok := n.Type.(*ast.StructType); ok {
@@ -130,7 +137,7 @@ func (e *eventsIn) declarations(n ast.Node) bool {
 func (e *eventsIn) uses(n ast.Node) bool {
 	switch n := n.(type) {
 	case *ast.CallExpr:
-		if at, ok := e.params[lastName(n.Fun)]; ok && at < len(n.Args) {
+		if at, ok := e.params[function{lastName(n.Fun), len(n.Args)}]; ok {
 			e.write(n.Args[at])
 		}
 	case *ast.CompositeLit:
