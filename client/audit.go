@@ -30,9 +30,17 @@ type AuditQuery struct {
 
 func (q AuditQuery) apply(r *request) {
 	r.setTime("from", q.From).setTime("to", q.To)
-	r.query["event"], r.query["actor"], r.query["action"], r.query["outcome"] = q.Events, q.Actors, q.Actions, q.Outcomes
+	r.setAll("event", q.Events).setAll("actor", q.Actors).setAll("action", q.Actions).setAll("outcome", q.Outcomes)
 	r.set("resource", q.Resource).set("source", q.Source)
 	r.set("request_id", q.RequestID).set("trace_id", q.TraceID).set("session", q.Session)
+}
+
+// setAll adds a parameter as often as there are values.
+func (r *request) setAll(name string, values []string) *request {
+	if len(values) > 0 {
+		r.query[name] = values
+	}
+	return r
 }
 
 // setTime adds a time, unless it is zero.
@@ -106,7 +114,7 @@ func (a *AuditChain) Counts(ctx context.Context, query AuditQuery, by []string, 
 		return nil, err
 	}
 	query.apply(r)
-	r.query["by"] = by
+	r.setAll("by", by)
 	if window != 0 {
 		r.set("window", window.String())
 	}

@@ -25,6 +25,9 @@
 // the program has, so that an old one is not taken away while somebody needs it.
 // A program that copies a secret out of a Store copies it again for each use.
 //
+// [Client.Audit], [Client.ServerAudit] and [Client.DeletedAudit] are chains of
+// audit records, to be searched, counted, exported, followed and verified.
+//
 // What a method returns as an error is one of: a [*api.Problem], for which there
 // are sentinels such as [ErrNotFound] to be used with errors.Is; an
 // [*UnexpectedResponse], when something else than the server answered; or a
