@@ -18,10 +18,11 @@ import (
 
 // How often what sees to the audit chains is run, on one instance at a time.
 const (
-	indexEvery   = 2 * time.Second
-	followEvery  = time.Second // alerts
-	deliverEvery = time.Second // to sinks and anchors
-	retainEvery  = 10 * time.Minute
+	signLookEvery = time.Second // whether it is time for checkpoints
+	indexEvery    = 2 * time.Second
+	followEvery   = time.Second // alerts
+	deliverEvery  = time.Second // to sinks and anchors
+	retainEvery   = 10 * time.Minute
 )
 
 // auditing is what the audit chains are kept with, besides the database.
@@ -107,7 +108,7 @@ func (d streamed) Deliver(ctx context.Context, records []service.SinkRecord) err
 // auditJobs are those that see to the audit chains.
 func (p *process) auditJobs() []jobs.Job {
 	all := []jobs.Job{
-		{Name: "audit-checkpoints", Every: p.live.Get().WithDefaults().AuditCheckpointEvery, Run: p.service.SignCheckpoints},
+		{Name: "audit-checkpoints", Every: signLookEvery, Run: p.signInTime()},
 		{Name: "audit-index", Every: indexEvery, Run: p.service.IndexAudit},
 		{Name: "audit-alerts", Every: followEvery, Run: p.service.FollowAlerts},
 		{Name: "audit-retention", Every: retainEvery, Run: p.service.RetainAudit},
@@ -129,6 +130,21 @@ func (p *process) auditJobs() []jobs.Job {
 		deliver(to, "alert-webhook "+to.Name(), audit.Filter{Events: []string{"audit.alert"}})
 	}
 	return all
+}
+
+// signInTime signs checkpoints as often as the settings say, as they are now.
+func (p *process) signInTime() func(context.Context) (bool, error) {
+	var last time.Time
+	return func(ctx context.Context) (more bool, err error) {
+		if time.Since(last) < p.live.Get().WithDefaults().AuditCheckpointEvery {
+			return false, nil
+		}
+		more, err = p.service.SignCheckpoints(ctx)
+		if !more {
+			last = time.Now()
+		}
+		return more, err
+	}
 }
 
 // auditSetup is how long audit records are kept where, as the settings are now.
