@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -25,6 +26,11 @@ const (
 
 func unreadableRecord(l audit.Link, cause error) error {
 	return unavailable(cause, fmt.Sprintf("audit record %d cannot be read; `llm-config audit verify` says more", l.Sequence))
+}
+
+// missingRecord says that what is found would not be all that there was.
+func missingRecord(sequence uint64) error {
+	return unavailable(nil, fmt.Sprintf("audit record %d is missing; `llm-config audit verify` says more", sequence))
 }
 
 // finder collects the links that a filter selects, newest first.
@@ -71,6 +77,9 @@ func (f *finder) block(ctx context.Context, block *audit.Block) (on bool, err er
 		asked := f.limit - len(f.found)
 		sequences := block.Find(f.filter, before, asked)
 		links, err := f.s.linksOf(ctx, f.chain, sequences)
+		if err == nil {
+			err = f.s.allThere(ctx, f.chain, sequences, links)
+		}
 		if err != nil {
 			return false, err
 		}
@@ -120,10 +129,13 @@ func (s *Service) eachPart(ctx context.Context, id config.TenantID, before uint6
 		position = min(position, before)
 	}
 	var blocks []store.Block
-	for position > 1 {
+	for begin := position; position > 1; {
 		if len(blocks) == 0 {
 			if blocks, err = s.store.Blocks(ctx, id, position, blocksAtOnce); err != nil {
 				return err
+			}
+			if len(blocks) > 0 && blocks[0].Last >= position && position != begin {
+				blocks = blocks[1:] // it was built while the links that it is of were gone through
 			}
 		}
 		floor := uint64(0) // the links above it have no block
@@ -153,21 +165,32 @@ func (s *Service) eachPart(ctx context.Context, id config.TenantID, before uint6
 	return nil
 }
 
-// linksBack answers some of the links below before and above floor, newest first;
-// none where they were disposed of.
+// linksBack answers some of the links below before and above floor, newest first
+// and without gaps; none where they were disposed of. The error is of one that is
+// missing.
 func (s *Service) linksBack(ctx context.Context, id config.TenantID, before, floor uint64) ([]audit.Link, error) {
 	links, err := s.store.AuditBack(ctx, id, before, int(min(linksAtOnce, before-1-floor)))
 	if err != nil {
 		return nil, err
 	}
 	if len(links) > 0 && links[0].Sequence == before-1 {
-		return links, nil
+		return unbroken(links), nil
 	}
-	segments, err := s.store.Segments(ctx, id, before-2, 1) // the one that before-1 is in
-	if err != nil || len(segments) == 0 || segments[0].State == store.Disposed {
+	segment, there, err := s.segmentOf(ctx, id, before-1)
+	if err != nil {
 		return nil, err
 	}
-	packed, err := s.unpacked(ctx, segments[0])
+	if !there {
+		chain, err := s.store.Chain(ctx, id)
+		if err == nil && before-1 <= chain.Head.Sequence {
+			err = missingRecord(before - 1)
+		}
+		return unbroken(links), err
+	}
+	packed, err := s.unpacked(ctx, segment)
+	if errors.Is(err, errDisposed) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -176,8 +199,44 @@ func (s *Service) linksBack(ctx context.Context, id config.TenantID, before, flo
 	return links, nil
 }
 
+// unbroken are the first of links, which go down, up to a gap.
+func unbroken(links []audit.Link) []audit.Link {
+	for i := 1; i < len(links); i++ {
+		if links[i].Sequence != links[i-1].Sequence-1 {
+			return links[:i]
+		}
+	}
+	return links
+}
+
+// segmentOf is the segment that a record is in, if it is in any.
+func (s *Service) segmentOf(ctx context.Context, id config.TenantID, sequence uint64) (segment store.Segment, there bool, err error) {
+	segments, err := s.store.Segments(ctx, id, sequence-1, 1)
+	if err != nil || len(segments) == 0 || segments[0].First > sequence {
+		return segment, false, err
+	}
+	return segments[0], true, nil
+}
+
+// allThere refuses links that lack one of the sequence numbers asked for, unless
+// it was disposed of, as those before it then were too.
+func (s *Service) allThere(ctx context.Context, id config.TenantID, sequences []uint64, links []audit.Link) error {
+	if len(links) == len(sequences) {
+		return nil
+	}
+	n := 0
+	for n < len(links) && links[n].Sequence == sequences[n] {
+		n++
+	}
+	segment, there, err := s.segmentOf(ctx, id, sequences[n])
+	if err == nil && !(there && segment.State == store.Disposed) {
+		err = missingRecord(sequences[n])
+	}
+	return err
+}
+
 // linksOf answers the links of sequence numbers, which go down, in that order,
-// from wherever they are now.
+// from wherever they are now; it leaves out those that there are not.
 func (s *Service) linksOf(ctx context.Context, id config.TenantID, sequences []uint64) ([]audit.Link, error) {
 	if len(sequences) == 0 {
 		return nil, nil
@@ -193,15 +252,15 @@ func (s *Service) linksOf(ctx context.Context, id config.TenantID, sequences []u
 	links := make([]audit.Link, 0, len(sequences))
 	for _, sequence := range sequences {
 		if _, there := known[sequence]; !there {
-			segments, err := s.store.Segments(ctx, id, sequence-1, 1)
+			segment, packs, err := s.segmentOf(ctx, id, sequence)
 			if err != nil {
 				return nil, err
 			}
-			if len(segments) == 0 || segments[0].State == store.Disposed {
+			if !packs {
 				continue
 			}
-			packed, err := s.unpacked(ctx, segments[0])
-			if err != nil {
+			packed, err := s.unpacked(ctx, segment)
+			if err != nil && !errors.Is(err, errDisposed) {
 				return nil, err
 			}
 			for _, l := range packed {
@@ -257,7 +316,7 @@ func blockPlace(id config.TenantID, first uint64) seal.Place {
 // from a search that does not read them all.
 func (s *Service) block(ctx context.Context, id config.TenantID, kept store.Block) (*audit.Block, error) {
 	key := chainKey{id, kept.First}
-	if block, known := s.blocks.Get(key); known {
+	if block, known := s.blocks.Get(key); known && block.Last() == kept.Last {
 		return block, nil
 	}
 	plain, err := s.keyring.Open(ctx, blockPlace(id, kept.First), kept.Sealed)
@@ -272,23 +331,59 @@ func (s *Service) block(ctx context.Context, id config.TenantID, kept store.Bloc
 	return block, nil
 }
 
-// unpacked are the links of a segment, from wherever it lies.
+// unpacked are the links of a segment, all that it is to be of. They may be
+// those that were there some minutes ago.
 func (s *Service) unpacked(ctx context.Context, segment store.Segment) ([]audit.Link, error) {
 	key := chainKey{segment.Tenant, segment.First}
-	if links, known := s.segments.Get(key); known {
+	if links, known := s.segments.Get(key); known && segment.State != store.Disposed {
 		return links, nil
 	}
+	links, err := s.unpack(ctx, segment)
+	if err == nil && !fits(segment, links) {
+		err = &brokenSegment{segment, errors.New("it is not of the records that it says")}
+	}
+	var broken *brokenSegment
+	if errors.As(err, &broken) {
+		return nil, unavailable(err, fmt.Sprintf("audit records %d to %d cannot be read; `llm-config audit verify` says more", segment.First, segment.Last))
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.segments.Set(key, links)
+	return links, nil
+}
+
+// fits says whether links are those that a segment is of, going by their numbers
+// and its end.
+func fits(segment store.Segment, links []audit.Link) bool {
+	for i, l := range links {
+		if l.Sequence != segment.First+uint64(i) {
+			return false
+		}
+	}
+	n := len(links)
+	return n > 0 && links[n-1].Sequence == segment.Last && links[n-1].Hash == segment.Hash
+}
+
+// unpack reads the links of a segment, from wherever it lies now. Of a broken one
+// it answers those that can be read as well.
+func (s *Service) unpack(ctx context.Context, segment store.Segment) ([]audit.Link, error) {
 	body, err := s.segmentBody(ctx, segment)
 	if err != nil {
 		return nil, err
 	}
 	links, err := audit.UnpackSegment(body)
-	if err != nil {
-		return nil, &brokenSegment{segment, err}
+	if err == nil && sha256.Sum256(body) != segment.Digest {
+		err = errors.New("its bytes are not those that were packed")
 	}
-	s.segments.Set(key, links)
+	if err != nil {
+		return links, &brokenSegment{segment, err}
+	}
 	return links, nil
 }
+
+// errDisposed says that records were disposed of while they were to be read.
+var errDisposed = errors.New("they were disposed of meanwhile")
 
 // brokenSegment says that a segment is not what was packed.
 type brokenSegment struct {
@@ -302,30 +397,40 @@ func (b *brokenSegment) Error() string {
 
 func (b *brokenSegment) Unwrap() error { return b.cause }
 
+// maxMoves is how often a segment can move: into the archive, and out of it.
+const maxMoves = 2
+
 // segmentBody reads a segment, where it was moved meanwhile from its new place.
 func (s *Service) segmentBody(ctx context.Context, segment store.Segment) ([]byte, error) {
-	if segment.State == store.Warm {
-		body, err := s.store.SegmentBody(ctx, segment.Tenant, segment.First)
+	for moves := 0; ; moves++ {
+		body, err := s.bodyAt(ctx, segment)
 		if config.KindOf(err) != config.KindNotFound {
 			return body, err
 		}
-		segments, err := s.store.Segments(ctx, segment.Tenant, segment.Last-1, 1)
-		if err != nil {
-			return nil, err
+		now, there, failed := s.segmentOf(ctx, segment.Tenant, segment.First)
+		if failed != nil {
+			return nil, failed
 		}
-		if len(segments) > 0 {
-			segment = segments[0]
+		if moves == maxMoves || !there || now.State == segment.State {
+			return nil, &brokenSegment{segment, err}
 		}
+		segment = now
 	}
+}
+
+// bodyAt reads a segment where it is said to lie; KindNotFound when it does not.
+func (s *Service) bodyAt(ctx context.Context, segment store.Segment) ([]byte, error) {
 	switch {
-	case segment.State != store.Cold:
-		return nil, &brokenSegment{segment, errNoBody}
+	case segment.State == store.Warm:
+		return s.store.SegmentBody(ctx, segment.Tenant, segment.First)
+	case segment.State == store.Disposed:
+		return nil, errDisposed
 	case s.archive == nil:
 		return nil, unavailable(nil, "older audit records are in an archive, and none is configured; set audit-archive")
 	}
 	body, err := s.archive.Get(ctx, segment.Location)
-	if config.KindOf(err) == config.KindNotFound {
-		return nil, &brokenSegment{segment, err}
+	if err != nil && config.KindOf(err) != config.KindNotFound {
+		return nil, unavailable(err, "the archive of audit records cannot be read: "+segment.Location)
 	}
 	return body, err
 }

@@ -36,33 +36,73 @@ func (s *Service) VerifyAudit(ctx context.Context, who Caller, chain Chain, prog
 // verifyChain follows a chain from its first record to the one that is its last
 // when it begins.
 func (s *Service) verifyChain(ctx context.Context, id config.TenantID, progress func(checked, of uint64)) (audit.Report, error) {
+	keys, err := s.signingKeys(ctx)
+	if err != nil {
+		return audit.Report{}, err
+	}
+	signing, err := s.openSigningKeys(ctx, keys)
+	if err != nil {
+		return audit.Report{}, err
+	}
+	for range maxAttempts {
+		follower := audit.NewFollower(audit.Origin(keys[0].Name, id), audit.Head{}, publicKeys(signing)...)
+		report, err := s.verifyWith(ctx, follower, id, progress)
+		if !errors.Is(err, errDisposed) {
+			return report, err
+		}
+	}
+	return audit.Report{}, unavailable(errDisposed, "records were disposed of while they were verified; verify again")
+}
+
+// verifyWith follows a chain once, and looks at what the database says besides.
+func (s *Service) verifyWith(ctx context.Context, follower *audit.Follower, id config.TenantID, progress func(checked, of uint64)) (audit.Report, error) {
+	disposed, err := s.disposedEnd(ctx, id) // before the chain: their records are on it
+	if err != nil {
+		return audit.Report{}, err
+	}
 	stands, err := s.store.Chain(ctx, id)
 	if err != nil {
 		return audit.Report{}, err
 	}
-	name, err := s.installation(ctx)
-	if err != nil {
-		return audit.Report{}, err
+	report, err := s.follow(ctx, follower, stands, audit.Head{}, disposed, stands.Head.Sequence, progress)
+	if err != nil || report.Broken != nil {
+		return report, err
 	}
-	keys, err := s.store.SigningKeys(ctx)
-	if err != nil {
-		return audit.Report{}, err
+	if stands.Checkpoint > max(report.Signed.Head.Sequence, report.Disposed) {
+		report.Broken = lostCheckpoint(stands.Checkpoint)
+		return report, nil
 	}
-	follower := audit.NewFollower(audit.Origin(name, id), audit.Head{}, publicKeys(keys)...)
-	return s.follow(ctx, follower, stands, 0, stands.Head.Sequence, progress)
+	report.Broken, err = s.behindEnd(ctx, id)
+	return report, err
 }
 
-func publicKeys(keys []store.SigningKey) []string {
+// behindEnd finds a record behind the one that the database says is the last.
+func (s *Service) behindEnd(ctx context.Context, id config.TenantID) (*audit.Break, error) {
+	newest, err := s.store.AuditBack(ctx, id, 1<<62, 1)
+	if err != nil || len(newest) == 0 {
+		return nil, err
+	}
+	stands, err := s.store.Chain(ctx, id)
+	if err != nil || newest[0].Sequence <= stands.Head.Sequence {
+		return nil, err
+	}
+	return &audit.Break{Sequence: stands.Head.Sequence + 1, Reason: "inserted: it stands behind where the database says that the chain ends"}, nil
+}
+
+func publicKeys(keys []*audit.SigningKey) []string {
 	public := make([]string, len(keys))
 	for i, key := range keys {
-		public[i] = key.Public
+		public[i] = key.Public()
 	}
 	return public
 }
 
-// follow feeds a follower with a part of a chain and its checkpoints.
-func (s *Service) follow(ctx context.Context, follower *audit.Follower, chain store.Chain, after, through uint64, progress func(checked, of uint64)) (audit.Report, error) {
-	notes := noteFeed{s: s, chain: chain.Tenant, next: after + 1}
+// follow feeds a follower with a part of a chain and its checkpoints. The error is
+// errDisposed when the chain is to be followed anew, since more of it than the
+// records up to disposed was disposed of meanwhile.
+func (s *Service) follow(ctx context.Context, follower *audit.Follower, chain store.Chain, from audit.Head, disposed, through uint64, progress func(checked, of uint64)) (audit.Report, error) {
+	notes := noteFeed{s: s, chain: chain.Tenant, next: from.Sequence + 1}
+	head := from // of the last link that holds
 	told := s.clock()
 	checkpoint := func(note []byte) error {
 		if !follower.Checkpoint(note) {
@@ -70,16 +110,21 @@ func (s *Service) follow(ctx context.Context, follower *audit.Follower, chain st
 		}
 		return nil
 	}
-	err := s.walk(ctx, chain.Tenant, after, through, func(stub audit.Stub) error {
+	err := s.walk(ctx, chain.Tenant, from.Sequence, through, func(stub audit.Stub) error {
+		if err := s.checkStub(ctx, chain.Tenant, stub, disposed); err != nil {
+			return err
+		}
 		if !follower.Stub(stub) {
 			return errEnough
 		}
+		head = audit.Head{Sequence: stub.Last, Hash: stub.Hash}
 		return notes.upTo(ctx, stub.Last, checkpoint)
 	}, func(links []audit.Link) error {
 		for _, l := range links {
 			if !follower.Link(l) {
 				return errEnough
 			}
+			head = l.Head()
 			if err := notes.upTo(ctx, l.Sequence, checkpoint); err != nil {
 				return err
 			}
@@ -95,11 +140,14 @@ func (s *Service) follow(ctx context.Context, follower *audit.Follower, chain st
 	switch {
 	case errors.As(err, &segment):
 		broken = &audit.Break{Sequence: segment.segment.First, Reason: segment.Error()}
+		if head.Sequence < segment.segment.Last { // the rest of it cannot be read
+			broken.Sequence = max(broken.Sequence, head.Sequence+1)
+		}
 	case err != nil && !errors.Is(err, errEnough):
 		return audit.Report{}, err
 	}
-	if err == nil { // checkpoints of records that there are not
-		if err := notes.upTo(ctx, 1<<62, checkpoint); err != nil && !errors.Is(err, errEnough) {
+	if err == nil {
+		if err := s.beyond(ctx, chain.Tenant, checkpoint); err != nil && !errors.Is(err, errEnough) {
 			return audit.Report{}, err
 		}
 	}
@@ -186,13 +234,22 @@ func (s *Service) chainStatus(ctx context.Context, id config.TenantID) (status A
 	}
 }
 
+// chainPages are the pages of a list of a chain. A tenant that was deleted has no
+// key any more, and its lists are the server's.
+func (s *Service) chainPages(who Caller, chain Chain, id config.TenantID, list string) pages {
+	if chain.Deleted != "" {
+		return s.pagesOf(who, config.TenantID{}, list+" of "+id.String())
+	}
+	return s.pagesOf(who, id, list)
+}
+
 // AuditCheckpoints answers a page of the signed checkpoints of a chain, newest first.
 func (s *Service) AuditCheckpoints(ctx context.Context, who Caller, chain Chain, page Page) ([]store.Checkpoint, Cursor, error) {
 	id, err := s.chainFor(ctx, who, chain)
 	if err != nil {
 		return nil, "", err
 	}
-	pages := s.pagesOf(who, id, "checkpoints")
+	pages := s.chainPages(who, chain, id, "checkpoints")
 	asked, err := pages.open(ctx, page)
 	if err != nil {
 		return nil, "", err

@@ -13,43 +13,34 @@ import (
 	"github.com/llm-devops/llm-config-manager/internal/store"
 )
 
-var errNoBody = errors.New("nothing is left of it")
-
 // errEnough ends a walk before its end.
 var errEnough = errors.New("enough")
 
 // walk goes forward through a chain, from behind after up to through: stub is told
-// of what was disposed of, each of the others, some at a time. Links are read
-// ahead of each, and belong to it until its next call.
+// of what was disposed of, each of the others, some at a time. Links are as they
+// are in the store now, and belong to each until its next call.
 func (s *Service) walk(ctx context.Context, id config.TenantID, after, through uint64, stub func(audit.Stub) error, each func([]audit.Link) error) error {
 	for after < through {
-		links, segment, err := s.ahead(ctx, id, after)
-		switch {
-		case err != nil:
-			return err
-		case segment != nil:
+		links, segment, unread := s.ahead(ctx, id, after, s.unpack)
+		if segment != nil {
 			if err := stub(stubOf(*segment)); err != nil {
 				return err
 			}
 			after = segment.Last
 			continue
-		case len(links) == 0:
-			return nil // the chain is shorter than it says; whoever walks it notices
 		}
-		if last := links[len(links)-1].Sequence; last > through {
-			n := len(links)
-			for n > 0 && links[n-1].Sequence > through {
-				n--
+		for len(links) > 0 && links[len(links)-1].Sequence > through {
+			links = links[:len(links)-1]
+		}
+		if len(links) > 0 {
+			if err := each(links); err != nil {
+				return err
 			}
-			links = links[:n]
+			after = max(after+1, links[len(links)-1].Sequence)
 		}
-		if len(links) == 0 {
-			return nil
+		if unread != nil || len(links) == 0 {
+			return unread // without one the chain is shorter than it says; whoever walks it notices
 		}
-		if err := each(links); err != nil {
-			return err
-		}
-		after = max(after+1, links[len(links)-1].Sequence)
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -59,9 +50,9 @@ func (s *Service) walk(ctx context.Context, id config.TenantID, after, through u
 
 // ahead answers the links behind a sequence number, from wherever they are, or
 // the segment that was disposed of there. Links that do not go on from there are
-// answered as they are.
-func (s *Service) ahead(ctx context.Context, id config.TenantID, after uint64) ([]audit.Link, *store.Segment, error) {
-	for range 2 { // what is being packed is found in either place
+// answered as they are, and of a broken segment those that unpack could read.
+func (s *Service) ahead(ctx context.Context, id config.TenantID, after uint64, unpack func(context.Context, store.Segment) ([]audit.Link, error)) ([]audit.Link, *store.Segment, error) {
+	for range 3 { // what is being moved is found in either place
 		links, err := s.store.Audit(ctx, id, after, linksAtOnce)
 		if err != nil {
 			return nil, nil, err
@@ -82,20 +73,51 @@ func (s *Service) ahead(ctx context.Context, id config.TenantID, after uint64) (
 		if segments[0].State == store.Disposed {
 			return nil, &segments[0], nil
 		}
-		packed, err := s.unpacked(ctx, segments[0])
-		if err != nil {
-			return nil, nil, err
+		packed, err := unpack(ctx, segments[0])
+		if errors.Is(err, errDisposed) {
+			continue
 		}
 		for len(packed) > 0 && packed[0].Sequence <= after {
 			packed = packed[1:]
 		}
-		return packed, nil, nil
+		return packed, nil, err
 	}
 	return nil, nil, nil
 }
 
 func stubOf(segment store.Segment) audit.Stub {
 	return audit.Stub{First: segment.First, Last: segment.Last, From: segment.From, Hash: segment.Hash}
+}
+
+// disposedEnd is the last of the records that were disposed of, from the first
+// on without gaps; 0 for none.
+func (s *Service) disposedEnd(ctx context.Context, id config.TenantID) (end uint64, err error) {
+	for {
+		segments, err := s.store.Segments(ctx, id, end, segmentsAtOnce)
+		if err != nil || len(segments) == 0 {
+			return end, err
+		}
+		for _, segment := range segments {
+			if segment.State != store.Disposed || segment.First != end+1 {
+				return end, nil
+			}
+			end = segment.Last
+		}
+	}
+}
+
+// checkStub is errDisposed for a stub of what was disposed of only after end was
+// the last that had been: the record of it may lie behind the end of a walk, and
+// links before it may have been walked over as such.
+func (s *Service) checkStub(ctx context.Context, id config.TenantID, stub audit.Stub, end uint64) error {
+	if stub.Last <= end {
+		return nil
+	}
+	now, err := s.disposedEnd(ctx, id)
+	if err == nil && stub.Last <= now {
+		err = errDisposed
+	}
+	return err
 }
 
 // headAt is the head of a chain at a sequence number; of nothing, for 0.
@@ -151,6 +173,14 @@ func (s *Service) ExportAudit(ctx context.Context, who Caller, chain Chain, requ
 		return nil, config.Errorf(config.KindBadRequest, "there is no export in the form %q", beginning(string(request.Form), maxRecordedName)).
 			At("format").Hint("ask for ndjson or cloudevents")
 	}
+	disposed, err := s.disposedEnd(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if request.After > 0 && request.After < disposed {
+		return nil, config.Errorf(config.KindNotFound, "records up to %d were disposed of", disposed).At("after").
+			Hint("export from the start, or from behind record %d", disposed)
+	}
 	from, err := s.headAt(ctx, id, request.After)
 	if err != nil {
 		return nil, err
@@ -171,7 +201,7 @@ func (s *Service) ExportAudit(ctx context.Context, who Caller, chain Chain, requ
 	if err != nil {
 		return nil, err
 	}
-	e := exporting{s: s, ctx: ctx, chain: id, origin: audit.Origin(name, id), from: from, through: stands.Head.Sequence, filter: &request.Filter}
+	e := exporting{s: s, ctx: ctx, chain: id, origin: audit.Origin(name, id), from: from, disposed: disposed, through: stands.Head.Sequence, filter: &request.Filter}
 	if request.Form == ExportCloudEvents {
 		return e.cloudEvents, nil
 	}
@@ -180,13 +210,14 @@ func (s *Service) ExportAudit(ctx context.Context, who Caller, chain Chain, requ
 
 // exporting is one export on its way.
 type exporting struct {
-	s       *Service
-	ctx     context.Context //nolint:containedctx // of the one call that it is of
-	chain   config.TenantID
-	origin  string
-	from    audit.Head
-	through uint64
-	filter  *audit.Filter
+	s        *Service
+	ctx      context.Context //nolint:containedctx // of the one call that it is of
+	chain    config.TenantID
+	origin   string
+	from     audit.Head
+	disposed uint64 // the last that was, when it began
+	through  uint64
+	filter   *audit.Filter
 }
 
 // chained writes what can be verified or, with a filter, looks like it.
@@ -202,11 +233,15 @@ func (e exporting) chained(w io.Writer) error {
 		}
 		return x.End()
 	}
-	notes := noteFeed{s: e.s, chain: e.chain, next: e.from.Sequence}
+	notes, last := noteFeed{s: e.s, chain: e.chain, next: e.from.Sequence}, e.from.Sequence
 	err = e.s.walk(e.ctx, e.chain, e.from.Sequence, e.through, func(stub audit.Stub) error {
+		if err := e.s.checkStub(e.ctx, e.chain, stub, e.disposed); err != nil {
+			return err
+		}
 		if err := x.Stub(stub); err != nil {
 			return err
 		}
+		last = stub.Last
 		return notes.upTo(e.ctx, stub.Last, x.Checkpoint)
 	}, func(links []audit.Link) error {
 		for _, l := range links {
@@ -216,10 +251,19 @@ func (e exporting) chained(w io.Writer) error {
 			if err := notes.upTo(e.ctx, l.Sequence, x.Checkpoint); err != nil {
 				return err
 			}
+			last = l.Sequence
 		}
 		return nil
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, errDisposed):
+		return unavailable(err, "records were disposed of while they were exported; export again")
+	case err != nil:
+		return err
+	case last < e.through:
+		return missingRecord(last + 1)
+	}
+	if err := e.s.beyond(e.ctx, e.chain, x.Checkpoint); err != nil {
 		return err
 	}
 	return x.End()
@@ -292,6 +336,20 @@ func (f *noteFeed) upTo(ctx context.Context, sequence uint64, give func(note []b
 	}
 }
 
+// beyond gives the newest checkpoint of a chain when it is of a record that the
+// chain does not have: records are there before their checkpoints are.
+func (s *Service) beyond(ctx context.Context, id config.TenantID, give func(note []byte) error) error {
+	newest, _, err := s.store.Checkpoints(ctx, id, store.Page{Limit: 1})
+	if err != nil || len(newest) == 0 {
+		return err
+	}
+	stands, err := s.store.Chain(ctx, id)
+	if err != nil || newest[0].Sequence <= stands.Head.Sequence {
+		return err
+	}
+	return give(newest[0].Note)
+}
+
 // tailAtOnce bounds what one look at a chain takes.
 const tailAtOnce = 500
 
@@ -353,7 +411,7 @@ func (t *AuditTail) Next(ctx context.Context) ([]audit.Link, error) {
 	}
 	if len(links) == 0 || links[0].Sequence != t.position+1 {
 		var segment *store.Segment
-		if links, segment, err = t.s.ahead(ctx, t.id, t.position); err != nil {
+		if links, segment, err = t.s.ahead(ctx, t.id, t.position, t.s.unpacked); err != nil {
 			return nil, err
 		}
 		if segment != nil {

@@ -5,7 +5,9 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/llm-devops/llm-config-manager/internal/access"
@@ -107,7 +109,8 @@ func (s *Service) RotateAuditKey(ctx context.Context, who Caller) ([]store.Signi
 	return s.store.SigningKeys(ctx)
 }
 
-// opened are the keys to sign with: the newest, last, and those before it.
+// openSigningKeys are keys to sign with, each held against what the store says of
+// it: whoever writes to the store cannot add one, or put it in the place of another.
 func (s *Service) openSigningKeys(ctx context.Context, keys []store.SigningKey) ([]*audit.SigningKey, error) {
 	opened := make([]*audit.SigningKey, 0, len(keys))
 	for _, key := range keys {
@@ -136,19 +139,22 @@ func (s *Service) SignCheckpoints(ctx context.Context) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	signing, err := s.openSigningKeys(ctx, keys[max(0, len(keys)-2):])
+	signing, err := s.openSigningKeys(ctx, keys)
 	if err != nil {
 		return false, err
 	}
-	w := signer{s: s, keys: keys, signing: signing}
+	w := signer{s: s, name: keys[0].Name, keys: signing}
 	var after *config.TenantID
 	for {
 		chains, err := s.store.ScanChains(ctx, store.ChainScan{After: after, Limit: chainsAtOnce, Uncheckpointed: true})
 		if err != nil {
 			return false, err
 		}
-		if err := w.sign(ctx, chains); err != nil || len(chains) < chainsAtOnce {
-			return w.more, err
+		if err := w.sign(ctx, chains); err != nil {
+			return false, err
+		}
+		if len(chains) < chainsAtOnce {
+			return w.more && len(w.failed) == 0, errors.Join(w.failed...)
 		}
 		after = &chains[len(chains)-1].Tenant
 	}
@@ -156,11 +162,15 @@ func (s *Service) SignCheckpoints(ctx context.Context) (more bool, err error) {
 
 // signer signs checkpoints.
 type signer struct {
-	s       *Service
-	keys    []store.SigningKey
-	signing []*audit.SigningKey // the newest, and the one before it if there is one
-	more    bool
+	s      *Service
+	name   string              // of the installation
+	keys   []*audit.SigningKey // the newest last
+	more   bool
+	failed []error // of chains that could not be followed; the others are signed
 }
+
+// maxFailed bounds how many chains that could not be followed are told of.
+const maxFailed = 10
 
 func (w *signer) sign(ctx context.Context, chains []store.Chain) error {
 	var signed []store.Checkpoint
@@ -169,8 +179,11 @@ func (w *signer) sign(ctx context.Context, chains []store.Chain) error {
 			continue // until somebody has looked at it, and the server was started anew
 		}
 		c, err := w.checkpoint(ctx, chain)
-		if err != nil {
+		if err != nil && ctx.Err() != nil {
 			return err
+		}
+		if err != nil && len(w.failed) < maxFailed {
+			w.failed = append(w.failed, fmt.Errorf("the audit chain of %s: %w", audit.Origin(w.name, chain.Tenant), err))
 		}
 		if c != nil {
 			signed = append(signed, *c)
@@ -187,61 +200,96 @@ func (w *signer) sign(ctx context.Context, chains []store.Chain) error {
 }
 
 // checkpoint follows a chain from its newest checkpoint on, and signs where that
-// leads; nil when the chain does not hold.
+// leads; nil when the chain does not hold, or did not go on.
 func (w *signer) checkpoint(ctx context.Context, chain store.Chain) (*store.Checkpoint, error) {
-	origin := audit.Origin(w.keys[0].Name, chain.Tenant)
-	notes, _, err := w.s.store.Checkpoints(ctx, chain.Tenant, store.Page{Limit: 1})
+	id := chain.Tenant
+	notes, _, err := w.s.store.Checkpoints(ctx, id, store.Page{Limit: 1})
 	if err != nil {
 		return nil, err
 	}
-	var last audit.Checkpoint
-	newest := w.signing[len(w.signing)-1:]
-	keys := newest
-	if len(notes) > 0 {
-		last, err = audit.OpenCheckpoint(notes[0].Note, publicKeys(w.keys)...)
-		if err != nil || last.Origin != origin {
-			w.s.chainBroken(ctx, chain.Tenant, &audit.Break{Sequence: notes[0].Sequence, Reason: "its checkpoint in the database is not one that this server signed"})
-			return nil, nil
-		}
-		if _, err := audit.OpenCheckpoint(notes[0].Note, newest[0].Public()); err != nil {
-			keys = w.signing
-		}
-	}
-	head, broken, err := w.s.followFrom(ctx, chain, origin, last.Head)
+	disposed, err := w.s.disposedEnd(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	if broken != nil {
-		w.s.chainBroken(ctx, chain.Tenant, broken)
+	now, err := w.s.store.Chain(ctx, id) // after these, because others sign and dispose of records as well
+	if err != nil {
+		return nil, err
+	}
+	chain.Head = now.Head
+	origin := audit.Origin(w.name, id)
+	last, keys, broken := w.newest(chain, origin, notes)
+	var head audit.Head
+	if broken == nil {
+		head, broken, err = w.s.followFrom(ctx, chain, origin, last.Head, disposed)
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case broken != nil:
+		w.s.chainBroken(ctx, id, broken)
 		return nil, nil
-	}
-	if head == last.Head {
+	case head == last.Head:
 		return nil, nil
 	}
 	w.more = w.more || head.Sequence < chain.Head.Sequence
-	now := w.s.clock().UTC()
-	note, err := audit.Checkpoint{Origin: origin, Head: head, Time: now}.Sign(keys...)
+	at := w.s.clock().UTC()
+	note, err := audit.Checkpoint{Origin: origin, Head: head, Time: at}.Sign(keys...)
 	if err != nil {
 		return nil, err
 	}
-	return &store.Checkpoint{Tenant: chain.Tenant, Sequence: head.Sequence, Time: now, Note: note}, nil
+	return &store.Checkpoint{Tenant: id, Sequence: head.Sequence, Time: at, Note: note}, nil
+}
+
+// newest reads the newest checkpoint of a chain, and answers it with the keys to
+// sign the next one with: the newest, and before it the one that signed this, when
+// that is another.
+func (w *signer) newest(chain store.Chain, origin string, notes []store.Checkpoint) (last audit.Checkpoint, keys []*audit.SigningKey, broken *audit.Break) {
+	keys = w.keys[len(w.keys)-1:]
+	if len(notes) == 0 && chain.Checkpoint == 0 {
+		return last, keys, nil
+	}
+	if len(notes) == 0 || notes[0].Sequence < chain.Checkpoint {
+		return last, nil, lostCheckpoint(chain.Checkpoint)
+	}
+	for i, key := range slices.Backward(w.keys) {
+		last, err := audit.OpenCheckpoint(notes[0].Note, key.Public())
+		if err != nil {
+			continue
+		}
+		if last.Origin != origin || last.Head.Sequence != notes[0].Sequence {
+			break
+		}
+		if i < len(w.keys)-1 {
+			keys = []*audit.SigningKey{key, keys[0]}
+		}
+		return last, keys, nil
+	}
+	return last, nil, &audit.Break{Sequence: notes[0].Sequence, Reason: "its checkpoint in the database is not the one that this server signed"}
+}
+
+// lostCheckpoint is the break of a chain whose newest checkpoint is not there.
+func lostCheckpoint(sequence uint64) *audit.Break {
+	return &audit.Break{Sequence: sequence, Reason: "its checkpoint, the newest of the chain, was removed from the database or replaced"}
 }
 
 // followFrom follows a chain from what its checkpoint says, which must still be
 // what is there, for as many records as one checkpoint is signed for.
-func (s *Service) followFrom(ctx context.Context, chain store.Chain, origin string, last audit.Head) (head audit.Head, broken *audit.Break, err error) {
+func (s *Service) followFrom(ctx context.Context, chain store.Chain, origin string, last audit.Head, disposed uint64) (head audit.Head, broken *audit.Break, err error) {
 	if chain.Head.Sequence < last.Sequence {
 		return head, &audit.Break{Sequence: chain.Head.Sequence + 1, Reason: "it is missing: the chain ends before its newest checkpoint"}, nil
 	}
 	there, err := s.headAt(ctx, chain.Tenant, last.Sequence)
-	if config.KindOf(err) == config.KindNotFound || err == nil && there != last {
+	var segment *brokenSegment
+	switch {
+	case errors.As(err, &segment):
+		return head, &audit.Break{Sequence: segment.segment.First, Reason: segment.Error()}, nil
+	case config.KindOf(err) == config.KindNotFound || err == nil && there != last:
 		return head, &audit.Break{Sequence: last.Sequence, Reason: "it is not what its checkpoint says: it was altered, or the chain was written anew"}, nil
-	}
-	if err != nil {
+	case err != nil:
 		return head, nil, err
 	}
 	through := min(chain.Head.Sequence, last.Sequence+checkAtOnce)
-	report, err := s.follow(ctx, audit.NewFollower(origin, last), chain, last.Sequence, through, nil)
+	report, err := s.follow(ctx, audit.NewFollower(origin, last), chain, last, disposed, through, nil)
 	return report.Head, report.Broken, err
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"time"
 
@@ -51,7 +52,18 @@ const gather = day
 // keeping is how far RetainAudit has come.
 type keeping struct {
 	after *config.TenantID // the chain that it looked at last
-	done  map[config.TenantID]keptUpTo
+	done  map[config.TenantID]*keptUpTo
+}
+
+// of is how far it has come in a chain.
+func (k *keeping) of(id config.TenantID) *keptUpTo {
+	if k.done == nil {
+		k.done = map[config.TenantID]*keptUpTo{}
+	}
+	if k.done[id] == nil {
+		k.done[id] = &keptUpTo{}
+	}
+	return k.done[id]
 }
 
 // keptUpTo says where there is nothing left to do in a chain. It is only known in
@@ -70,22 +82,29 @@ func (s *Service) RetainAudit(ctx context.Context) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	name, err := s.installation(ctx)
+	keys, err := s.signingKeys(ctx)
 	if err != nil {
 		return false, err
 	}
+	signing, err := s.openSigningKeys(ctx, keys)
+	if err != nil {
+		return false, err
+	}
+	var failed []error // of chains that the others do not wait for
 	for _, chain := range chains {
-		r := retaining{s: s, chain: chain, origin: audit.Origin(name, chain.Tenant), setup: s.setup(), now: s.clock()}
+		r := retaining{s: s, chain: chain, origin: audit.Origin(keys[0].Name, chain.Tenant), keys: publicKeys(signing), setup: s.setup(), now: s.clock()}
 		if err := r.run(ctx); err != nil {
-			return false, fmt.Errorf("the audit records of %s: %w", r.origin, err)
+			failed = append(failed, fmt.Errorf("the audit records of %s: %w", r.origin, err))
+		}
+		if ctx.Err() != nil {
+			break
 		}
 		s.keeping.after = &chain.Tenant
 	}
 	if len(chains) < chainsPerRun {
 		s.keeping.after = nil
-		return false, nil
 	}
-	return true, nil
+	return len(failed) == 0 && len(chains) == chainsPerRun, errors.Join(failed...)
 }
 
 // retaining sees to one chain.
@@ -93,15 +112,16 @@ type retaining struct {
 	s      *Service
 	chain  store.Chain
 	origin string
+	keys   []string // of checkpoints
 	setup  AuditSetup
 	now    time.Time
 }
 
-func (r retaining) run(ctx context.Context) error {
-	if r.s.broken.reason(r.chain.Tenant) != "" {
-		return nil // what is there is evidence, and stays as it is
-	}
-	for _, step := range []func(context.Context) error{r.pack, r.moveOn, r.thin} {
+func (r *retaining) run(ctx context.Context) error {
+	for _, step := range []func(context.Context) error{r.pack, r.dispose, r.archive, r.thin} {
+		if r.broken() {
+			return nil
+		}
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -109,14 +129,22 @@ func (r retaining) run(ctx context.Context) error {
 	return nil
 }
 
+// broken says that the chain does not hold: what is there is evidence, and stays
+// as it is.
+func (r *retaining) broken() bool { return r.s.broken.reason(r.chain.Tenant) != "" }
+
 // segmentLinks is how many links a segment is of, at most. Segments end where
 // blocks do, as long as there is enough to fill them.
 const segmentLinks = audit.BlockRecords
 
+// segmentBytes is how much the records of a segment have together, at about most.
+// One is read as a whole.
+const segmentBytes = 16 << 20
+
 // pack makes segments of what is no longer hot.
-func (r retaining) pack(ctx context.Context) error {
-	for r.chain.Hot < r.chain.Head.Sequence {
-		links, err := r.s.store.Audit(ctx, r.chain.Tenant, r.chain.Hot-1, r.upToBlock())
+func (r *retaining) pack(ctx context.Context) error {
+	for r.chain.Hot < r.chain.Head.Sequence && !r.broken() {
+		links, full, err := r.hot(ctx)
 		if err != nil {
 			return err
 		}
@@ -124,7 +152,7 @@ func (r retaining) pack(ctx context.Context) error {
 		if err != nil || len(old) == 0 {
 			return err
 		}
-		if len(old) < r.upToBlock() && r.now.Sub(first) < r.setup.Hot+gather {
+		if full = full && len(old) == len(links); !full && r.now.Sub(first) < r.setup.Hot+gather {
 			return nil
 		}
 		if err := r.packLinks(ctx, old, first, last); err != nil {
@@ -135,22 +163,37 @@ func (r retaining) pack(ctx context.Context) error {
 	return nil
 }
 
-// upToBlock is how many links there are from the oldest hot one to the end of
-// its block.
-func (r retaining) upToBlock() int {
-	return segmentLinks - int((r.chain.Hot-1)%segmentLinks)
+// hotAtOnce is how many links are read at a time to be packed.
+const hotAtOnce = 512
+
+// hot are the oldest hot links, up to the end of their block, and says whether
+// they fill a segment.
+func (r *retaining) hot(ctx context.Context) (links []audit.Link, full bool, err error) {
+	n := segmentLinks - int((r.chain.Hot-1)%segmentLinks)
+	for size := 0; len(links) < n && size < segmentBytes; {
+		some, err := r.s.store.Audit(ctx, r.chain.Tenant, r.chain.Hot-1+uint64(len(links)), min(hotAtOnce, n-len(links)))
+		if err != nil || len(some) == 0 {
+			return links, false, err
+		}
+		for _, l := range some {
+			if size += len(l.Record); size <= segmentBytes || len(links) == 0 {
+				links = append(links, l)
+			}
+		}
+	}
+	return links, true, nil
 }
 
 // old are the links whose time as rows is over, but for the last of the chain,
 // and the times of the first and the last of them.
-func (r retaining) old(links []audit.Link) (old []audit.Link, first, last time.Time, err error) {
+func (r *retaining) old(links []audit.Link) (old []audit.Link, first, last time.Time, err error) {
 	until := r.now.Add(-r.setup.Hot)
 	for i, l := range links {
 		record, err := audit.ParseRecord(l.Record)
 		if err != nil {
 			return nil, first, last, unreadableRecord(l, err)
 		}
-		if !record.Time.Before(until) || l.Sequence >= r.chain.Head.Sequence {
+		if record.Time.After(until) || l.Sequence >= r.chain.Head.Sequence {
 			return links[:i], first, last, nil
 		}
 		if last = record.Time; i == 0 {
@@ -161,18 +204,26 @@ func (r retaining) old(links []audit.Link) (old []audit.Link, first, last time.T
 }
 
 // packLinks packs links that follow each other and go on from what was packed
-// before; a chain that is broken there is left as it is.
-func (r retaining) packLinks(ctx context.Context, links []audit.Link, first, last time.Time) error {
-	from, err := r.s.headAt(ctx, r.chain.Tenant, links[0].Sequence-1)
+// before, and are what their checkpoints say; a chain that is broken there is left
+// as it is.
+func (r *retaining) packLinks(ctx context.Context, links []audit.Link, first, last time.Time) error {
+	from, err := r.packedEnd(ctx)
 	if err != nil {
 		return err
 	}
-	follower := audit.NewFollower(r.origin, from)
+	follower := audit.NewFollower(r.origin, from, r.keys...)
+	notes := noteFeed{s: r.s, chain: r.chain.Tenant, next: from.Sequence}
 	for _, l := range links {
 		if !follower.Link(l) {
-			r.s.chainBroken(ctx, r.chain.Tenant, follower.Finish().Broken)
-			return nil
+			break
 		}
+		if err := notes.upTo(ctx, l.Sequence, func(note []byte) error { follower.Checkpoint(note); return nil }); err != nil {
+			return err
+		}
+	}
+	if broken := follower.Finish().Broken; broken != nil {
+		r.s.chainBroken(ctx, r.chain.Tenant, broken)
+		return nil
 	}
 	body, err := audit.PackSegment(r.origin, from, links)
 	if err != nil {
@@ -180,67 +231,83 @@ func (r retaining) packLinks(ctx context.Context, links []audit.Link, first, las
 	}
 	end := links[len(links)-1]
 	return r.s.store.PackLinks(ctx, r.chain.Tenant, store.Segment{
-		Tenant: r.chain.Tenant, First: links[0].Sequence, Last: end.Sequence, From: from.Hash, Hash: end.Hash,
+		Tenant: r.chain.Tenant, First: from.Sequence + 1, Last: end.Sequence, From: from.Hash, Hash: end.Hash,
 		FirstTime: first, LastTime: last, State: store.Warm, Bytes: int64(len(body)), Digest: sha256.Sum256(body),
 	}, body)
 }
 
-// moveOn archives segments that are no longer warm, and disposes of those that
-// have been kept for long enough, the oldest first.
-func (r retaining) moveOn(ctx context.Context) error {
-	done := r.s.keeping.done[r.chain.Tenant]
-	disposing := true // of all before
-	for after := min(done.disposed, done.archived); ; {
+// packedEnd is where what was packed ends, which the oldest hot link continues.
+func (r *retaining) packedEnd(ctx context.Context) (audit.Head, error) {
+	segment, there, err := r.s.segmentOf(ctx, r.chain.Tenant, r.chain.Hot-1)
+	if err != nil || !there {
+		return audit.Head{}, err
+	}
+	return audit.Head{Sequence: segment.Last, Hash: segment.Hash}, nil
+}
+
+// dispose disposes of segments that have been kept for long enough, the oldest
+// first.
+func (r *retaining) dispose(ctx context.Context) error {
+	done := r.s.keeping.of(r.chain.Tenant)
+	return r.eachSegment(ctx, done.disposed, func(segment store.Segment) (on bool, err error) {
+		if segment.State != store.Disposed {
+			over := r.now.Sub(segment.LastTime) >= r.setup.Keep && r.chain.Hold == (store.Hold{})
+			if !over {
+				return false, nil
+			}
+			if err := r.disposeOf(ctx, segment); err != nil || r.broken() {
+				return false, err
+			}
+		}
+		if err := r.clear(ctx, segment); err != nil {
+			return false, err
+		}
+		done.disposed = segment.Last
+		done.archived = max(done.archived, segment.Last)
+		return true, nil
+	})
+}
+
+// archive moves segments that are no longer warm, the oldest first.
+func (r *retaining) archive(ctx context.Context) error {
+	if r.s.archive == nil {
+		return nil
+	}
+	done := r.s.keeping.of(r.chain.Tenant)
+	return r.eachSegment(ctx, done.archived, func(segment store.Segment) (on bool, err error) {
+		if segment.State == store.Warm {
+			if r.now.Sub(segment.LastTime) < r.setup.Hot+r.setup.Warm {
+				return false, nil
+			}
+			if err := r.toArchive(ctx, segment); err != nil || r.broken() {
+				return false, err
+			}
+		}
+		done.archived = segment.Last
+		return true, nil
+	})
+}
+
+// eachSegment goes through the segments behind a record until visit says that it
+// is enough.
+func (r *retaining) eachSegment(ctx context.Context, after uint64, visit func(store.Segment) (on bool, err error)) error {
+	for {
 		segments, err := r.s.store.Segments(ctx, r.chain.Tenant, after, segmentsAtOnce)
-		if err != nil {
+		if err != nil || len(segments) == 0 {
 			return err
 		}
 		for _, segment := range segments {
 			after = segment.Last
-			finished, err := r.segment(ctx, segment, &disposing)
-			if err != nil {
+			if on, err := visit(segment); !on || err != nil {
 				return err
 			}
-			if finished && disposing {
-				done.disposed = segment.Last
-			}
-			if finished {
-				done.archived = segment.Last
-			}
-		}
-		if len(segments) < segmentsAtOnce {
-			break
 		}
 	}
-	if r.s.keeping.done == nil {
-		r.s.keeping.done = map[config.TenantID]keptUpTo{}
-	}
-	r.s.keeping.done[r.chain.Tenant] = done
-	return nil
-}
-
-// segment sees to one segment, and says whether nothing is left to do with it
-// until its time is over.
-func (r retaining) segment(ctx context.Context, segment store.Segment, disposing *bool) (finished bool, err error) {
-	over := r.now.Sub(segment.LastTime) >= r.setup.Keep && r.chain.Hold == (store.Hold{})
-	if segment.State != store.Disposed && over && *disposing {
-		if err := r.dispose(ctx, &segment); err != nil {
-			return false, err
-		}
-	}
-	if segment.State == store.Disposed {
-		return true, r.clear(ctx, segment)
-	}
-	*disposing = false
-	if segment.State == store.Warm && r.s.archive != nil && r.now.Sub(segment.LastTime) >= r.setup.Hot+r.setup.Warm {
-		return true, r.toArchive(ctx, segment)
-	}
-	return segment.State == store.Cold, nil
 }
 
 // toArchive moves a segment: it is in the archive, and was read back from there,
 // before it leaves the database.
-func (r retaining) toArchive(ctx context.Context, segment store.Segment) error {
+func (r *retaining) toArchive(ctx context.Context, segment store.Segment) error {
 	body, err := r.s.store.SegmentBody(ctx, segment.Tenant, segment.First)
 	if err != nil {
 		return err
@@ -263,24 +330,41 @@ func (r retaining) toArchive(ctx context.Context, segment store.Segment) error {
 	return r.s.store.ArchiveSegment(ctx, segment.Tenant, segment.First, key)
 }
 
-// dispose leaves a stub of a segment, with the record that attests it.
-func (r retaining) dispose(ctx context.Context, segment *store.Segment) error {
+// disposeOf leaves a stub of a segment, with the record that attests it. Whether
+// the time of its records is over it asks these themselves: the database alone is
+// not to make the server destroy what is in an archive.
+func (r *retaining) disposeOf(ctx context.Context, segment store.Segment) error {
+	links, err := r.s.unpack(ctx, segment)
+	if err != nil {
+		return err
+	}
+	if !fits(segment, links) {
+		return &brokenSegment{segment, errors.New("it is not of the records that it says")}
+	}
+	newest := links[len(links)-1]
+	last, err := audit.ParseRecord(newest.Record)
+	if err != nil {
+		return unreadableRecord(newest, err)
+	}
+	if r.now.Sub(last.Time) < r.setup.Keep {
+		r.s.chainBroken(ctx, segment.Tenant, &audit.Break{Sequence: segment.Last, Reason: "it is younger than the database says, so that it would be disposed of before its time"})
+		return nil
+	}
 	record := r.s.record(system(), audit.DisposeEvent, access.AuditHold, resourceName(access.Resource{Tenant: r.chain.Tenant, Name: auditName}))
 	record.Reason = "kept for " + r.setup.Keep.String()
-	record.Details = stubOf(*segment).DisposeDetails()
+	record.Details = stubOf(segment).DisposeDetails()
 	if r.chain.Tenant != (config.TenantID{}) {
 		record.Tenant = r.chain.Tenant.String()
 	}
 	if err := r.s.store.DisposeSegment(ctx, segment.Tenant, segment.First, record); err != nil {
 		return err
 	}
-	segment.State = store.Disposed
 	r.s.segments.Invalidate(chainKey{segment.Tenant, segment.First})
 	return nil
 }
 
 // clear deletes what a segment that was disposed of left in the archive.
-func (r retaining) clear(ctx context.Context, segment store.Segment) error {
+func (r *retaining) clear(ctx context.Context, segment store.Segment) error {
 	if segment.Location == "" {
 		return nil
 	}
@@ -294,7 +378,7 @@ func (r retaining) clear(ctx context.Context, segment store.Segment) error {
 }
 
 // thin leaves one checkpoint a day of what is no longer hot.
-func (r retaining) thin(ctx context.Context) error {
+func (r *retaining) thin(ctx context.Context) error {
 	return r.s.store.ThinCheckpoints(ctx, r.chain.Tenant, r.now.Add(-r.setup.Hot))
 }
 
