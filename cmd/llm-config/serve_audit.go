@@ -151,10 +151,8 @@ func (p *process) signInTime() func(context.Context) (bool, error) {
 func (p *process) auditSetup() service.AuditSetup {
 	s := p.live.Get()
 	setup := service.AuditSetup{Hot: s.AuditHot, Warm: s.AuditWarm, Keep: s.AuditKeep, Every: s.AuditCheckpointEvery}
-	for _, text := range s.AuditAlerts {
-		if rule, err := audit.ParseAlertRule(text); err == nil { // settings refuse what does not parse
-			setup.Alerts = append(setup.Alerts, rule)
-		}
+	if rules, err := audit.ParseAlertRules(s.AuditAlerts); err == nil { // settings refuse what does not parse
+		setup.Alerts = rules
 	}
 	return setup
 }
