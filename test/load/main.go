@@ -4,7 +4,7 @@
 // machine does, it does to both. It talks to nothing but the servers it starts
 // on this machine, and stops by itself.
 //
-//	go run ./test/load -server bin/llm-config [read|write|watch|secret|rotate|noisy]…
+//	go run ./test/load -server bin/llm-config [read|write|watch|secret|append|rotate|noisy]…
 package main
 
 import (
@@ -38,6 +38,11 @@ type options struct {
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == "bare" {
 		exit(bare(os.Args[2:]))
+		return
+	}
+	if len(os.Args) > 1 && os.Args[1] == "products" {
+		exit(products(os.Args[2:]))
+		return
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -57,7 +62,7 @@ type mode struct {
 	run  func(context.Context, *arena, options) ([]row, error)
 }
 
-var modes = []mode{{"read", runRead}, {"write", runWrite}, {"watch", runWatch}, {"secret", runSecret}, {"rotate", runRotate}, {"noisy", runNoisy}}
+var modes = []mode{{"read", runRead}, {"write", runWrite}, {"watch", runWatch}, {"secret", runSecret}, {"append", runAppend}, {"rotate", runRotate}, {"noisy", runNoisy}}
 
 func run(ctx context.Context, args []string) error {
 	o, names, err := parse(args)
@@ -119,7 +124,7 @@ func parse(args []string) (options, []string, error) {
 	}
 	for _, name := range flags.Args() {
 		if !slices.ContainsFunc(modes, func(m mode) bool { return m.name == name }) {
-			return o, nil, fmt.Errorf("there is no mode %q; take read, write, watch, secret, rotate or noisy", name)
+			return o, nil, fmt.Errorf("there is no mode %q; take read, write, watch, secret, append, rotate or noisy", name)
 		}
 	}
 	return o, flags.Args(), nil
