@@ -5,6 +5,9 @@ import (
 	"time"
 )
 
+// RouteAuditSchema is the JSON Schema of records and of the lines of exports.
+const RouteAuditSchema = RouteDocumentation + "/audit-schema.json"
+
 // EventRecord names the events of an audit tail: data is an AuditRecord, id its
 // sequence. Beside them there is EventProgress: no record up to id is wanted.
 const EventRecord = "record"

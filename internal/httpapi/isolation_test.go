@@ -72,6 +72,7 @@ func (p *party) request(r httpapi.Route, of string) (target, body string, header
 	for wildcard, value := range map[string]string{
 		"{tenant}": of, "{environment}": p.environment(), "{path...}": p.documentPath(), "{tag}": p.pick("tag-1", "tag-2", p.canary),
 		"{revision}": fmt.Sprint(1 + p.random.IntN(40)), "{id}": token, "{policy}": p.pick("one", "two", p.canary), "{role}": p.pick("one", "two", p.canary),
+		"{framework}": p.pick("soc2", "gdpr", "hipaa"),
 	} {
 		target = strings.ReplaceAll(target, wildcard, value)
 	}

@@ -39,7 +39,7 @@ func TestPathsOfTheServer(t *testing.T) {
 func TestPlacesByPath(t *testing.T) {
 	s := &Server{limits: func() Limits { return Limits{}.withDefaults() }}
 	for path, want := range map[string]*pool{
-		"/health/live": nil, "/health/ready": &s.probes, "/health/startup": &s.probes, "/docs": &s.pages, "/openapi.json": &s.pages,
+		"/health/live": nil, "/health/ready": &s.probes, "/health/startup": &s.probes, "/docs": &s.pages, "/openapi.json": &s.pages, "/docs/audit-schema.json": &s.pages,
 		"/api/v1/tenants": &s.reserved, "/api/v1/tenants/a/tokens": &s.general, "/": &s.general,
 		"/api/v1/tenants/a/environments/b/watch":         nil,
 		"/api/v1/tenants/a/environments/b/configs/watch": &s.general,

@@ -242,6 +242,7 @@ type documented struct {
 
 var (
 	openAPIHeader       = http.Header{"Content-Type": {"application/openapi+json"}}
+	auditSchemaHeader   = http.Header{"Content-Type": {"application/schema+json"}}
 	documentationHeader = http.Header{
 		"Content-Type":            {"text/html; charset=utf-8"},
 		"Content-Security-Policy": {"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},

@@ -66,7 +66,7 @@ func TestOpenAPIDescribesTheRoutes(t *testing.T) {
 	d := readDescription(t, w)
 	known, ids := map[string]bool{}, map[string]bool{}
 	for _, r := range w.server.Routes() {
-		if r.Pattern == api.RouteOpenAPI || r.Pattern == api.RouteDocumentation || forBrowsers(r) {
+		if isPage(r) || forBrowsers(r) {
 			continue // which describe themselves
 		}
 		path, method := wildcard.ReplaceAllString(r.Pattern, "{$1}"), strings.ToLower(r.Method)
@@ -100,6 +100,11 @@ func TestOpenAPIDescribesTheRoutes(t *testing.T) {
 	if !bytes.Contains(d.raw, []byte(`"security":[{"token":[]}]`)) || !bytes.Contains(d.raw, []byte(`"scheme":"bearer"`)) {
 		t.Error("the default security is not a bearer token")
 	}
+}
+
+// isPage says whether a route is of what describes the others.
+func isPage(r httpapi.Route) bool {
+	return r.Pattern == api.RouteOpenAPI || r.Pattern == api.RouteDocumentation || r.Pattern == api.RouteAuditSchema
 }
 
 // bodyless says whether a route takes a POST that says all in its URL.
@@ -274,7 +279,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	s := newSchemas(t, readDescription(t, w))
 	validated := 0
 	for _, r := range w.server.Routes() {
-		if goesOn(r) || inLines(r) || r.Pattern == api.RouteOpenAPI || r.Pattern == api.RouteDocumentation || r.Pattern == api.RoutePolicySchema || forBrowsers(r) {
+		if goesOn(r) || inLines(r) || isPage(r) || r.Pattern == api.RoutePolicySchema || forBrowsers(r) {
 			continue // which answer no JSON
 		}
 		v := newVictim(t, w, "canary")
@@ -313,7 +318,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 // the same.
 func TestPagesHaveETags(t *testing.T) {
 	w := newWorld(t)
-	for _, route := range []string{api.RouteOpenAPI, api.RouteDocumentation} {
+	for _, route := range []string{api.RouteOpenAPI, api.RouteDocumentation, api.RouteAuditSchema} {
 		plain := w.call(t, "", "GET", route, nil).want(t, 200)
 		seen := map[string]bool{}
 		for _, encoding := range []string{"", "gzip", "br", "zstd"} {

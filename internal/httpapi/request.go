@@ -135,7 +135,7 @@ func (s *Server) identify(w http.ResponseWriter, r *http.Request, state *request
 // isPublic names the routes that need no credentials.
 func isPublic(path string) bool {
 	switch path {
-	case api.RouteLive, api.RouteReady, api.RouteStartup, api.RouteOpenAPI, api.RouteDocumentation,
+	case api.RouteLive, api.RouteReady, api.RouteStartup, api.RouteOpenAPI, api.RouteDocumentation, api.RouteAuditSchema,
 		api.RouteLoginMethods, api.RouteLogin, api.RouteLoginCallback, api.RouteLogout:
 		return true
 	}

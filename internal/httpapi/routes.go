@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/llm-devops/llm-config-manager/api"
+	"github.com/llm-devops/llm-config-manager/docs"
 )
 
 // What stands in the place of actions where nothing is decided.
@@ -135,6 +136,9 @@ func (s *Server) register() {
 	typed(a, operation{get, api.RouteAuditKeys, authenticated, "audit-keys", "audit", "Read the public keys that checkpoints are signed with, oldest first", 0}, s.auditKeys)
 	typed(a, operation{post, api.RouteAuditRotate, "server-key.write", "rotate-audit-key", "audit", "Make a new key for checkpoints", 0}, s.rotateAuditKey)
 
+	s.plain(get, api.RouteCompliance, "audit.read", s.getOnly(s.complianceReport), complianceOperation(s.spec, "compliance", "Say how a tenant stands to a framework of compliance", in("path", "tenant", "string", "Name of the tenant")))
+	s.plain(get, api.RouteServerComply, "server-audit.read", s.getOnly(s.complianceReport), complianceOperation(s.spec, "server-compliance", "Say how the server stands to a framework of compliance"))
+
 	typed(a, operation{get, api.RouteIdentity, authenticated, "identity", "server", "Say who the caller is", 0}, s.identity)
 	typed(a, operation{get, api.RouteVersion, authenticated, "version", "server", "Say what build the server is", 0}, s.buildVersion)
 	typed(a, operation{get, api.RouteLoginMethods, nobody, "login-methods", "server", "Say at which issuers people log in", 0}, s.loginMethods)
@@ -148,5 +152,6 @@ func (s *Server) register() {
 	s.describe()
 	s.handle(get, api.RouteOpenAPI, nobody, newPage(s.openAPI(), openAPIHeader).ServeHTTP)
 	s.handle(get, api.RouteDocumentation, nobody, newPage(s.documentation(), documentationHeader).ServeHTTP)
+	s.handle(get, api.RouteAuditSchema, nobody, newPage(docs.AuditSchema, auditSchemaHeader).ServeHTTP)
 	s.mux.HandleFunc("/", s.unrouted)
 }

@@ -138,7 +138,7 @@ func anyRequest(t *testing.T, r httpapi.Route, victim *victim) (target, body str
 	t.Helper()
 	fill := map[string]string{
 		"{tenant}": victim.name, "{environment}": "base", "{path...}": "canary", "{tag}": "canary", "{revision}": "2", "{id}": victim.tokenID,
-		"{policy}": "canary", "{role}": "canary",
+		"{policy}": "canary", "{role}": "canary", "{framework}": "soc2",
 	}
 	if strings.HasPrefix(r.Pattern, api.RouteGrants) {
 		fill["{id}"] = victim.grantID

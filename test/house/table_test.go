@@ -50,9 +50,10 @@ var allowed = map[string][]string{
 	"internal/cache":   storage,
 	"internal/watch":   storage,
 	"internal/service": join(ground, "internal/compliance", "internal/webhook"),
-	"internal/httpapi": join(ground, "internal/access/login", "internal/limit", "internal/service", "internal/transport", "api"),
+	"internal/httpapi": join(ground, "docs", "internal/access/login", "internal/compliance", "internal/limit", "internal/service", "internal/transport", "api"),
 
 	"api":    {},
+	"docs":   {},
 	"client": {"api"},
 
 	"cmd/llm-config":   {"api", "client", "internal/access/login", "internal/audit", "internal/compliance", "internal/config", "internal/canon", "internal/convert", "internal/secret", "internal/settings", "internal/transport/devca"},
