@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"sync"
@@ -15,44 +16,61 @@ import (
 )
 
 // IndexAudit makes blocks of what has none yet, and says whether there may be
-// more. It is for the one instance that runs jobs.
+// more. A chain that cannot be indexed keeps no other from it, and is searched
+// without. It is for the one instance that runs jobs.
 func (s *Service) IndexAudit(ctx context.Context) (more bool, err error) {
-	chains, err := s.store.ScanChains(ctx, store.ChainScan{Limit: chainsAtOnce, Unindexed: audit.BlockRecords})
-	if err != nil {
-		return false, err
-	}
-	for _, chain := range chains {
-		if err := s.indexChain(ctx, chain); err != nil {
+	var errs []error
+	for after := (*config.TenantID)(nil); ; {
+		chains, err := s.store.ScanChains(ctx, store.ChainScan{After: after, Limit: chainsAtOnce, Unindexed: audit.BlockRecords})
+		if err != nil {
 			return false, err
 		}
+		for _, chain := range chains {
+			indexed, err := s.indexChain(ctx, chain)
+			if err != nil {
+				errs = append(errs, fmt.Errorf("the audit records of %s: %w", resourceName(access.Resource{Tenant: chain.Tenant}), err))
+			}
+			more = more || indexed
+		}
+		if len(chains) < chainsAtOnce || ctx.Err() != nil {
+			return more, errors.Join(errs...)
+		}
+		after = &chains[len(chains)-1].Tenant
 	}
-	return len(chains) > 0, nil
 }
 
-// indexChain makes the next block of a chain.
-func (s *Service) indexChain(ctx context.Context, chain store.Chain) error {
+// errNoIndex ends a walk at what no index can be of any more.
+var errNoIndex = errors.New("records were disposed of that no index is of")
+
+// indexChain makes the next block of a chain. There is none where records were
+// disposed of before there were enough for one.
+func (s *Service) indexChain(ctx context.Context, chain store.Chain) (indexed bool, err error) {
 	links := make([]audit.Link, 0, audit.BlockRecords)
-	err := s.walk(ctx, chain.Tenant, chain.Indexed, chain.Indexed+audit.BlockRecords, func(audit.Stub) error {
-		return errors.New("records were disposed of that no index is of")
+	err = s.walk(ctx, chain.Tenant, chain.Indexed, chain.Indexed+audit.BlockRecords, func(audit.Stub) error {
+		return errNoIndex
 	}, func(read []audit.Link) error {
 		links = append(links, read...)
 		return nil
 	})
+	if errors.Is(err, errNoIndex) {
+		return false, nil
+	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	if len(links) != audit.BlockRecords {
-		return errors.New("the chain has gaps where it is to be indexed")
+		return false, errors.New("the chain has gaps where it is to be indexed")
 	}
 	block, err := audit.BuildBlock(links)
 	if err != nil {
-		return err
+		return false, err
 	}
 	sealed, err := s.keyring.Seal(ctx, blockPlace(chain.Tenant, block.First()), block.Encode())
 	if err != nil {
-		return err
+		return false, err
 	}
-	return s.store.PutBlock(ctx, chain.Tenant, store.Block{First: block.First(), Last: block.Last(), Sealed: sealed})
+	err = s.store.PutBlock(ctx, chain.Tenant, store.Block{First: block.First(), Last: block.Last(), Sealed: sealed})
+	return err == nil, err
 }
 
 // feedAtOnce is how many records a consumer of the feed is given at a time.
@@ -60,8 +78,9 @@ const feedAtOnce = 500
 
 // feed answers what comes behind a position, of all chains, wherever it is now:
 // links of one chain in their order, and every one at least once. End is where to
-// go on.
-func (s *Service) feed(ctx context.Context, after int64) (links []store.FedLink, end int64, err error) {
+// go on. Segments whose records are all older than a time are passed over unread.
+func (s *Service) feed(ctx context.Context, after int64, since time.Time) (links []store.FedLink, end int64, err error) {
+	// What is packed in between is found in either place, or in both.
 	hot, err := s.store.AuditFeed(ctx, after, feedAtOnce)
 	if err != nil {
 		return nil, after, err
@@ -76,7 +95,7 @@ func (s *Service) feed(ctx context.Context, after int64) (links []store.FedLink,
 			n++
 		}
 		if n == 0 {
-			return s.packedFeed(ctx, segment)
+			return s.packedFeed(ctx, segment, after, since)
 		}
 		hot = hot[:n]
 	}
@@ -86,17 +105,40 @@ func (s *Service) feed(ctx context.Context, after int64) (links []store.FedLink,
 	return hot, hot[len(hot)-1].Position, nil
 }
 
-// packedFeed is the feed of what was packed since.
-func (s *Service) packedFeed(ctx context.Context, segment store.Segment) ([]store.FedLink, int64, error) {
+// packedFeed is the feed of what was packed since. A segment that is not what was
+// packed is passed over, or whoever alters one would keep all that comes after it
+// from being seen; one that the archive does not have now is waited for.
+func (s *Service) packedFeed(ctx context.Context, segment store.Segment, after int64, since time.Time) ([]store.FedLink, int64, error) {
+	if segment.LastTime.Before(since) {
+		return nil, segment.LastPosition, nil
+	}
 	packed, err := s.unpacked(ctx, segment)
+	if errors.Is(err, errDisposed) {
+		return nil, segment.LastPosition, nil
+	}
+	var broken *brokenSegment
+	if errors.As(err, &broken) && (broken.segment.State != store.Cold || config.KindOf(broken.cause) != config.KindNotFound) {
+		s.chainBroken(ctx, segment.Tenant, &audit.Break{Sequence: segment.First, Reason: broken.Error()})
+		return nil, segment.LastPosition, nil
+	}
 	if err != nil {
-		return nil, 0, err
+		return nil, after, err
 	}
 	links := make([]store.FedLink, len(packed))
 	for i, l := range packed {
 		links[i] = store.FedLink{Link: l, Tenant: segment.Tenant, Position: segment.LastPosition}
 	}
 	return links, segment.LastPosition, nil
+}
+
+// fedRecord reads a record of the feed. One that cannot be read was altered:
+// everybody is told, and the feed goes on behind it.
+func (s *Service) fedRecord(ctx context.Context, l *store.FedLink) (r audit.Record, readable bool) {
+	r, err := audit.ParseRecord(l.Record)
+	if err != nil {
+		s.chainBroken(ctx, l.Tenant, &audit.Break{Sequence: l.Sequence, Reason: "it cannot be read: " + err.Error()})
+	}
+	return r, err == nil
 }
 
 // SinkRecord is a record as a sink is given it.
@@ -106,123 +148,171 @@ type SinkRecord struct {
 }
 
 // Sink is a place that records are streamed to. Deliver takes all of them or
-// fails; then they are delivered again.
+// fails, within a time that it bounds itself; then they are delivered again.
 type Sink interface {
 	Name() string
 	Deliver(ctx context.Context, records []SinkRecord) error
 }
 
-// sinkState is what is known of a sink while the process runs.
-type sinkState struct {
-	mu    sync.Mutex
-	down  bool
-	since time.Time
-	from  int64 // where the gap begins
-	count int64 // records that were delivered since it ended
-}
-
 // DeliverAudit brings to a sink what a filter selects of what it does not have
-// yet, and says whether there is more. A sink that takes nothing is waited for:
-// the store is the queue. That it does not, and that it does again, is on record.
+// yet, and says whether there is more. A sink that was never delivered to gets
+// what comes from now on. One that takes nothing is waited for: the store is the
+// queue. That it does not, and that it does again, is on record.
 func (s *Service) DeliverAudit(ctx context.Context, sink Sink, filter audit.Filter) (more bool, err error) {
-	consumer := "sink " + sink.Name()
-	position, err := s.store.Position(ctx, consumer)
+	name, err := s.installation(ctx) // whose first record is on a chain then, so that no feed ends at 0
 	if err != nil {
 		return false, err
 	}
-	links, end, err := s.feed(ctx, position)
+	d := delivery{s: s, sink: sink.Name()}
+	position, err := s.store.Position(ctx, d.consumer())
+	if err != nil {
+		return false, err
+	}
+	if position == 0 {
+		return false, d.begin(ctx)
+	}
+	links, end, err := s.feed(ctx, position, time.Time{})
 	if err != nil || end == position {
 		return false, err
 	}
-	name, err := s.installation(ctx)
-	if err != nil {
-		return false, err
-	}
 	records := make([]SinkRecord, 0, len(links))
-	for _, l := range links {
-		r, err := audit.ParseRecord(l.Record)
-		if err != nil {
-			return false, unreadableRecord(l.Link, err)
-		}
-		if filter.Matches(&r) {
+	for i := range links {
+		l := &links[i]
+		if r, readable := s.fedRecord(ctx, l); readable && filter.Matches(&r) {
 			records = append(records, SinkRecord{audit.Origin(name, l.Tenant), l.Link})
 		}
 	}
 	if len(records) > 0 {
-		if err := sink.Deliver(ctx, records); err != nil {
-			return false, s.sinkDown(ctx, sink.Name(), position, err)
+		err := sink.Deliver(ctx, records)
+		if ctx.Err() != nil { // it is ours that ended, not the sink's
+			return false, ctx.Err()
+		}
+		s.metrics.AuditSink(sink.Name(), err == nil)
+		if err != nil {
+			return false, d.down(ctx, position, err)
 		}
 	}
-	if err := s.store.PutPosition(ctx, consumer, end); err != nil {
+	if err := s.store.PutPosition(ctx, d.consumer(), end); err != nil {
 		return false, err
 	}
-	return true, s.sinkUp(ctx, sink.Name(), end, int64(len(records)))
+	return true, d.up(ctx, end, int64(len(records)))
 }
 
-func (s *Service) sink(name string) *sinkState {
-	state, _ := s.sinks.LoadOrStore(name, &sinkState{})
-	return state.(*sinkState) //nolint:forcetypeassert // only states are stored
+// delivery is what the store knows of a sink besides its position: whether there
+// is a gap, which whoever runs the job next must know as well.
+type delivery struct {
+	s    *Service
+	sink string
 }
 
-// sinkDown notes that a sink takes nothing; the first time, on record.
-func (s *Service) sinkDown(ctx context.Context, name string, position int64, cause error) error {
-	state := s.sink(name)
-	state.mu.Lock()
-	defer state.mu.Unlock()
-	s.metrics.AuditSink(name, false)
-	if state.down {
-		return nil
+func (d delivery) consumer() string { return "sink " + d.sink }
+
+// The gap of a sink in figures, each kept as a position.
+func (d delivery) gap() string    { return "gap of sink " + d.sink }         // where it begins; 0 for none
+func (d delivery) since() string  { return "gap since, of sink " + d.sink }  // in seconds since 1970
+func (d delivery) filled() string { return "gap filled, of sink " + d.sink } // records
+func (d delivery) back() string   { return "gap until, of sink " + d.sink }  // 0 while the sink is down
+
+// begin keeps that a sink gets what comes from now on.
+func (d delivery) begin(ctx context.Context) error {
+	end, err := d.s.store.FeedEnd(ctx)
+	if err != nil {
+		return err
 	}
-	s.logger.Warn("audit records cannot be delivered; they are kept until they can", "sink", name, "error", cause.Error())
-	record := s.sinkRecord("audit.sink.down", name)
+	return d.s.store.PutPosition(ctx, d.consumer(), end)
+}
+
+// down notes that a sink takes nothing; the first time, on record.
+func (d delivery) down(ctx context.Context, position int64, cause error) error {
+	gap, err := d.s.store.Position(ctx, d.gap())
+	if err != nil {
+		return err
+	}
+	if gap != 0 {
+		return d.downAgain(ctx)
+	}
+	d.s.logger.Warn("audit records cannot be delivered; they are kept until they can", "sink", d.sink, "error", cause.Error())
+	record := d.record("audit.sink.down")
 	record.Outcome, record.Reason = audit.Failed, beginning(cause.Error(), maxRecordedReason)
 	record.Details["from"] = strconv.FormatInt(position, 10)
-	if err := s.store.AppendAudit(ctx, config.TenantID{}, record); err != nil {
+	if err := d.s.store.AppendAudit(ctx, config.TenantID{}, record); err != nil {
 		return err
 	}
-	state.down, state.since, state.from, state.count = true, s.clock(), position, 0
-	return nil
+	return errors.Join(
+		d.s.store.PutPosition(ctx, d.filled(), 0),
+		d.s.store.PutPosition(ctx, d.back(), 0),
+		d.s.store.PutPosition(ctx, d.since(), d.s.clock().Unix()),
+		d.s.store.PutPosition(ctx, d.gap(), position))
 }
 
-// sinkUp notes that a sink takes records; once it has caught up with a gap, on record.
-func (s *Service) sinkUp(ctx context.Context, name string, position, delivered int64) error {
-	state := s.sink(name)
-	state.mu.Lock()
-	defer state.mu.Unlock()
-	s.metrics.AuditSink(name, true)
-	if !state.down {
-		return nil
-	}
-	state.count += delivered
-	behind, err := s.store.AuditFeed(ctx, position, feedAtOnce)
-	if err != nil || len(behind) == feedAtOnce {
+// downAgain notes that a gap goes on that was being filled.
+func (d delivery) downAgain(ctx context.Context) error {
+	back, err := d.s.store.Position(ctx, d.back())
+	if err != nil || back == 0 {
 		return err
 	}
-	s.logger.Info("audit records are delivered again, and the gap is filled", "sink", name, "records", state.count)
-	record := s.sinkRecord("audit.sink.up", name)
-	record.Details["from"], record.Details["to"] = strconv.FormatInt(state.from, 10), strconv.FormatInt(position, 10)
-	record.Details["records"], record.Details["down"] = strconv.FormatInt(state.count, 10), state.since.UTC().Format(time.RFC3339)
-	if err := s.store.AppendAudit(ctx, config.TenantID{}, record); err != nil {
-		return err
-	}
-	state.down = false
-	return nil
+	return d.s.store.PutPosition(ctx, d.back(), 0)
 }
 
-func (s *Service) sinkRecord(event, name string) audit.Record {
-	record := s.record(system(), event, access.ServerAuditRead, resourceName(access.Resource{Name: auditName + "/sinks"}))
-	record.Details = map[string]string{"sink": beginning(name, maxRecordedFilter)}
+// up notes that a sink takes records; once it has caught up with a gap, on record.
+func (d delivery) up(ctx context.Context, position, delivered int64) error {
+	gap, err := d.s.store.Position(ctx, d.gap())
+	if err != nil || gap == 0 {
+		return err
+	}
+	filled, err := d.s.store.Position(ctx, d.filled())
+	if err != nil {
+		return err
+	}
+	filled += delivered
+	if err := d.s.store.PutPosition(ctx, d.filled(), filled); err != nil {
+		return err
+	}
+	if until, err := d.until(ctx); err != nil || position < until {
+		return err
+	}
+	since, err := d.s.store.Position(ctx, d.since())
+	if err != nil {
+		return err
+	}
+	d.s.logger.Info("audit records are delivered again, and the gap is filled", "sink", d.sink, "records", filled)
+	record := d.record("audit.sink.up")
+	record.Details["from"], record.Details["to"] = strconv.FormatInt(gap, 10), strconv.FormatInt(position, 10)
+	record.Details["records"], record.Details["down"] = strconv.FormatInt(filled, 10), time.Unix(since, 0).UTC().Format(time.RFC3339)
+	if err := d.s.store.AppendAudit(ctx, config.TenantID{}, record); err != nil {
+		return err
+	}
+	return d.s.store.PutPosition(ctx, d.gap(), 0)
+}
+
+// until is where the gap ends: at what was there when the sink was back.
+func (d delivery) until(ctx context.Context) (int64, error) {
+	until, err := d.s.store.Position(ctx, d.back())
+	if err != nil || until != 0 {
+		return until, err
+	}
+	if until, err = d.s.store.FeedEnd(ctx); err != nil {
+		return 0, err
+	}
+	return until, d.s.store.PutPosition(ctx, d.back(), until)
+}
+
+func (d delivery) record(event string) audit.Record {
+	record := d.s.record(system(), event, access.ServerAuditRead, resourceName(access.Resource{Name: auditName + "/sinks"}))
+	record.Details = map[string]string{"sink": beginning(d.sink, maxRecordedFilter)}
 	return record
 }
 
 // alertFollower counts what is in the feed by the rules of alerts.
 type alertFollower struct {
-	mu     sync.Mutex
-	counts *audit.Alerts // nil before the first time
-	rules  []audit.AlertRule
-	at     int64      // how far it is
-	raised int64      // up to where alerts were raised before, perhaps by another process
-	marks  []feedMark // the oldest first
+	mu      sync.Mutex
+	counts  *audit.Alerts // nil before the first time
+	rules   []audit.AlertRule
+	at      int64         // how far it is
+	kept    int64         // how far the store knows that it is
+	raised  int64         // up to where alerts were raised before, perhaps by another process
+	pending []audit.Alert // that could not be raised yet
+	marks   []feedMark    // the oldest first
 }
 
 // feedMark is where the feed was at a time.
@@ -247,53 +337,57 @@ func (s *Service) FollowAlerts(ctx context.Context) (more bool, err error) {
 	f, rules := &s.alerts, s.setup().Alerts
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.counts == nil || !slices.Equal(f.rules, rules) {
-		if err := f.begin(ctx, s.store, rules); err != nil {
+	kept, err := s.store.Position(ctx, alertsConsumer)
+	if err != nil {
+		return false, err
+	}
+	if f.counts == nil || f.kept != kept || !slices.Equal(f.rules, rules) { // another instance may have gone on
+		if err := f.begin(ctx, s.store, kept, rules); err != nil {
 			return false, err
 		}
 	}
-	links, end, err := s.feed(ctx, f.at)
-	if err != nil || end == f.at {
+	if err := s.raisePending(ctx, f); err != nil {
 		return false, err
 	}
 	now := s.clock()
-	for _, l := range links {
-		r, err := audit.ParseRecord(l.Record)
-		if err != nil {
-			return false, unreadableRecord(l.Link, err)
+	links, end, err := s.feed(ctx, f.at, now.Add(-alertAge-f.counts.Longest()))
+	if err != nil {
+		return false, err
+	}
+	for i := range links {
+		l := &links[i]
+		r, readable := s.fedRecord(ctx, l)
+		if !readable || r.Event == alertEvent { // an alert that alerts raise would go on for ever
+			continue
 		}
 		for _, alert := range f.counts.Add(l.Tenant, l.Sequence, &r) {
-			if l.Position <= f.raised || now.Sub(alert.Time) > alertAge {
-				continue
-			}
-			if err := s.raise(ctx, alert); err != nil {
-				return false, err
+			if l.Position > f.raised && now.Sub(alert.Time) <= alertAge {
+				f.pending = append(f.pending, alert)
 			}
 		}
 	}
+	more = end != f.at
 	f.at = end
-	f.raised = max(f.raised, end)
+	if err := s.raisePending(ctx, f); err != nil {
+		return false, err
+	}
 	f.mark(now)
-	return true, errors.Join(
-		s.store.PutPosition(ctx, alertsConsumer, f.at),
-		s.store.PutPosition(ctx, alertsBegin, f.marks[0].position))
+	return more, f.keep(ctx, s.store)
 }
 
 // begin counts anew from as far back as the longest window reaches.
-func (f *alertFollower) begin(ctx context.Context, from store.Chains, rules []audit.AlertRule) (err error) {
-	if f.raised, err = from.Position(ctx, alertsConsumer); err != nil {
-		return err
-	}
+func (f *alertFollower) begin(ctx context.Context, from store.Chains, kept int64, rules []audit.AlertRule) (err error) {
 	if f.at, err = from.Position(ctx, alertsBegin); err != nil {
 		return err
 	}
+	f.kept, f.raised, f.pending = kept, kept, nil
 	f.rules, f.counts, f.marks = slices.Clone(rules), audit.NewAlerts(rules), []feedMark{{position: f.at}}
 	return nil
 }
 
 // mark notes where the feed is, and forgets what no window reaches back to.
 func (f *alertFollower) mark(now time.Time) {
-	if newest := f.marks[len(f.marks)-1]; now.Sub(newest.time) >= time.Minute {
+	if newest := f.marks[len(f.marks)-1]; newest.position != f.at && now.Sub(newest.time) >= time.Minute {
 		f.marks = append(f.marks, feedMark{now, f.at})
 	}
 	for len(f.marks) > 1 && now.Sub(f.marks[1].time) > f.counts.Longest() {
@@ -301,10 +395,41 @@ func (f *alertFollower) mark(now time.Time) {
 	}
 }
 
+// keep tells the store how far it is. While it catches up with itself, there is
+// nothing to tell.
+func (f *alertFollower) keep(ctx context.Context, in store.Chains) error {
+	if f.at <= f.kept {
+		return nil
+	}
+	if err := in.PutPosition(ctx, alertsBegin, f.marks[0].position); err != nil {
+		return err
+	}
+	if err := in.PutPosition(ctx, alertsConsumer, f.at); err != nil {
+		return err
+	}
+	f.kept = f.at
+	return nil
+}
+
+// raisePending raises what is to be raised; what cannot be is tried again the
+// next time.
+func (s *Service) raisePending(ctx context.Context, f *alertFollower) error {
+	for len(f.pending) > 0 {
+		if err := s.raise(ctx, f.pending[0]); err != nil {
+			return err
+		}
+		f.pending = f.pending[1:]
+	}
+	return nil
+}
+
+// alertEvent is the event of a record that says that an alert was raised.
+const alertEvent = "audit.alert"
+
 // raise tells operators of an alert: the log, the metrics and the server's chain,
 // from where it goes to webhooks.
 func (s *Service) raise(ctx context.Context, alert audit.Alert) error {
-	record := s.record(system(), "audit.alert", access.ServerAuditRead, resourceName(access.Resource{Tenant: alert.Chain, Name: auditName}))
+	record := s.record(system(), alertEvent, access.ServerAuditRead, resourceName(access.Resource{Tenant: alert.Chain, Name: auditName}))
 	record.Reason = alert.Rule.String()
 	record.Details = map[string]string{
 		"alert": alert.Rule.Name, string(alert.Rule.Per): beginning(alert.Key, maxRecordedName), "count": strconv.FormatInt(alert.Count, 10),

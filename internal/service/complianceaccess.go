@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"strconv"
 	"strings"
 
 	"github.com/llm-devops/llm-config-manager/internal/access"
@@ -61,8 +62,11 @@ func (x *examination) placesOf(info access.ActionInfo) []access.Resource {
 }
 
 func (x *examination) strangersRefused(ctx context.Context) (finding, error) {
-	made := "llmc_" + strings.Repeat("a", 16) + "_" + strings.Repeat("a", 59)
-	for what, bearer := range map[string]string{"no credentials": "", "a made-up token": made, "what is no token": "Bearer"} {
+	made, err := access.NewToken(x.s.random)
+	if err != nil {
+		return finding{}, unavailable(err, "no random numbers can be had")
+	}
+	for what, bearer := range map[string]string{"no credentials": "", "a made-up token": made.Reveal(), "what is no token": "Bearer"} {
 		who, err := x.s.authenticated(ctx, Credentials{Bearer: bearer}, Caller{Source: x.who.Source})
 		if kind := config.KindOf(err); kind != config.KindUnauthenticated {
 			if err != nil {
@@ -102,7 +106,7 @@ func (x *examination) tenantIsolation(ctx context.Context) (finding, error) {
 	switch {
 	case config.KindOf(there) != config.KindNotFound:
 		return fails("another tenant's administrator is answered %q about %s", config.KindOf(there), name), nil
-	case strings.ReplaceAll(there.Error(), name, absent) != gone.Error():
+	case strings.ReplaceAll(there.Error(), strconv.Quote(name), strconv.Quote(absent)) != gone.Error():
 		return fails("the answer about %s is another than about a tenant that is not there", name), nil
 	}
 	return holds("asked about %s and about a tenant that is not there, and answered the same", name), nil

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"maps"
 	"regexp"
 	"slices"
 	"time"
@@ -14,26 +15,30 @@ import (
 )
 
 func (x *examination) denialsRecorded(ctx context.Context) (finding, error) {
-	who := x.stranger(x.chain.Tenant)
-	var err error
-	if x.state != nil {
-		err = x.s.guardIn(ctx, who, access.TokenWrite, x.state, access.Resource{Name: checkerID})
-	} else {
-		err = x.s.guardServer(ctx, who, access.ServerTokenWrite, access.Resource{Name: checkerID})
-	}
-	if kind := config.KindOf(err); kind != config.KindForbidden {
-		if err == nil {
-			return fails("what should have been denied was allowed"), nil
-		}
+	who, action := x.stranger(x.chain.Tenant), access.ServerTokenWrite
+	before, err := x.s.store.Chain(ctx, x.chain.Tenant)
+	if err != nil {
 		return finding{}, err
 	}
-	links, err := x.s.linksBack(ctx, x.chain.Tenant, 1<<62, 0)
+	if x.state != nil {
+		action = access.TokenWrite
+		err = x.s.guardIn(ctx, who, action, x.state, access.Resource{Name: checkerID})
+	} else {
+		err = x.s.guardServer(ctx, who, action, access.Resource{Name: checkerID})
+	}
+	if err == nil {
+		return fails("what should have been denied was allowed"), nil
+	}
+	if config.KindOf(err) != config.KindForbidden {
+		return finding{}, err
+	}
+	links, err := x.s.store.Audit(ctx, x.chain.Tenant, before.Head.Sequence, linksAtOnce)
 	if err != nil {
 		return finding{}, err
 	}
 	for _, l := range links {
 		r, err := audit.ParseRecord(l.Record)
-		if err == nil && r.Event == "authorization.denied" && r.Actor == who.Principal.Actor() && !r.Time.Before(x.now.Truncate(time.Microsecond)) {
+		if err == nil && r.Event == "authorization.denied" && r.Actor == who.Principal.Actor() && r.Action == string(action) && r.RequestID == who.RequestID {
 			return holds("record %d", l.Sequence), nil
 		}
 	}
@@ -48,22 +53,25 @@ func (x *examination) changesRecorded(ctx context.Context) (finding, error) {
 	if err != nil {
 		return finding{}, err
 	}
-	missing := map[int64]bool{}
+	missing := map[int64]time.Time{} // revision → when it was made
 	for _, e := range entries {
-		missing[int64(e.Revision)] = true
+		missing[int64(e.Revision)] = e.Time
 	}
 	looked := 0
+	oldest := x.now // of the records that were looked at
 	for position := x.chain.Head.Sequence + 1; len(missing) > 0 && position > 1 && looked < maxLookedBack; {
 		links, err := x.s.linksBack(ctx, x.chain.Tenant, position, 0)
 		if err != nil {
 			return finding{}, err
 		}
-		if len(links) == 0 {
+		if len(links) == 0 { // the others were disposed of
+			maps.DeleteFunc(missing, func(_ int64, made time.Time) bool { return made.Before(oldest) })
 			break
 		}
 		for _, l := range links {
-			if r, err := audit.ParseRecord(l.Record); err == nil && r.Revision != 0 {
+			if r, err := audit.ParseRecord(l.Record); err == nil {
 				delete(missing, r.Revision)
+				oldest = r.Time
 			}
 			looked++
 			position = l.Sequence
@@ -127,22 +135,25 @@ func (x *examination) chainVerified(context.Context) (finding, error) {
 }
 
 func (x *examination) checkpointFresh(ctx context.Context) (finding, error) {
-	patience := 2 * x.s.setup().Every
-	links, err := x.s.linksOf(ctx, x.chain.Tenant, []uint64{x.chain.Checkpoint + 1})
+	patience, signed := 2*x.s.setup().Every, x.report.Signed.Head.Sequence
+	if signed >= x.chain.Head.Sequence {
+		return holds("signed up to record %d, the newest", signed), nil
+	}
+	links, err := x.s.linksOf(ctx, x.chain.Tenant, []uint64{signed + 1})
 	if err != nil {
 		return finding{}, err
 	}
 	if len(links) == 0 {
-		return holds("signed up to record %d, the newest", x.chain.Checkpoint), nil
+		return fails("no checkpoint is of record %d, which is not there", signed+1), nil
 	}
 	r, err := audit.ParseRecord(links[0].Record)
 	if err != nil {
-		return finding{}, err
+		return finding{}, unreadableRecord(links[0], err)
 	}
 	if age := x.now.Sub(r.Time); age > patience {
 		return fails("record %d was written %s ago and no checkpoint is of it", links[0].Sequence, age.Round(time.Second)), nil
 	}
-	return holds("signed up to record %d of %d", x.chain.Checkpoint, x.chain.Head.Sequence), nil
+	return holds("signed up to record %d of %d", signed, x.chain.Head.Sequence), nil
 }
 
 func (x *examination) checkpointsElsewhere(ctx context.Context) (finding, error) {
@@ -185,7 +196,7 @@ func (x *examination) retentionConfigured(ctx context.Context) (finding, error) 
 		}
 		r, err := audit.ParseRecord(links[0].Record)
 		if err != nil {
-			return finding{}, err
+			return finding{}, unreadableRecord(links[0], err)
 		}
 		if x.now.Sub(r.Time) > setup.Hot+gather+day {
 			return fails("record %d is still a row of the database after %d days", links[0].Sequence, int(x.now.Sub(r.Time)/day)), nil

@@ -81,10 +81,10 @@ func (s *Service) examine(ctx context.Context, who Caller, chain Chain, id confi
 	position := x.chain.Head.Sequence + 1
 	for len(x.links) < compliance.RecentRecords && position > 1 {
 		links, err := s.linksBack(ctx, id, position, 0)
-		if err != nil {
+		if err != nil && x.report.Broken == nil {
 			return nil, err
 		}
-		if len(links) == 0 {
+		if err != nil || len(links) == 0 { // the report says where the chain is broken
 			break
 		}
 		x.links = append(x.links, links...)

@@ -3,6 +3,7 @@ package service
 import (
 	"bytes"
 	"context"
+	"errors"
 	"strconv"
 	"time"
 
@@ -15,45 +16,100 @@ import (
 // shortestBody is how long content must be for it to be looked for.
 const shortestBody = 16
 
-func (x *examination) sealedAtRest(ctx context.Context) (finding, error) {
-	type body struct {
-		place  seal.Place
-		sealed []byte
+// storedBody is a body as the store has it.
+type storedBody struct {
+	place  seal.Place
+	sealed []byte
+	value  *store.SecretValue // of a secret; nil for another body
+}
+
+func (x *examination) open(ctx context.Context, b *storedBody, at seal.Place) ([]byte, error) {
+	if b.value == nil {
+		return x.s.keyring.Open(ctx, at, b.sealed)
 	}
-	var bodies []body
-	entries, _, err := x.s.store.Log(ctx, x.chain.Tenant, nil, store.Page{Limit: compliance.SampledBodies / 2})
+	return x.s.keyring.OpenSecret(ctx, at, seal.SecretSeal{Sealed: b.sealed, Wrapped: b.value.Wrapped, KeyVersion: b.value.KeyVersion})
+}
+
+// bodies are some that are stored: of the log and, of a tenant, of layers and secrets.
+func (x *examination) bodies(ctx context.Context) ([]storedBody, error) {
+	var bodies []storedBody
+	entries, _, err := x.s.store.Log(ctx, x.chain.Tenant, nil, store.Page{Limit: compliance.SampledBodies / 4})
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		bodies = append(bodies, storedBody{place: entryPlace(x.chain.Tenant, e.Subject), sealed: e.Sealed})
+	}
+	if x.state == nil {
+		return bodies, nil
+	}
+	scan := store.Scan{Page: store.Page{Limit: compliance.SampledBodies / 4}}
+	for _, e := range x.state.tree.Load().All() {
+		scan.Environments = append(scan.Environments, e.ID)
+	}
+	layers, _, err := x.s.store.ScanLayers(ctx, x.chain.Tenant, scan)
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range layers {
+		if l.State == store.Live && len(bodies) < compliance.SampledBodies/2 {
+			bodies = append(bodies, storedBody{place: layerPlace(x.chain.Tenant, l.Environment, l.Path, l.Version), sealed: l.Sealed})
+		}
+	}
+	secrets, _, err := x.s.store.ScanSecrets(ctx, x.chain.Tenant, scan)
+	if err != nil {
+		return nil, err
+	}
+	for i := 0; i < len(secrets) && len(bodies)+1 < compliance.SampledBodies; i++ {
+		row := &secrets[i]
+		bodies = append(bodies, storedBody{place: recordPlace(x.chain.Tenant, row.Environment, row.Path, row.Version), sealed: row.Sealed})
+		value, err := x.valueOf(ctx, *row)
+		if err != nil {
+			return nil, err
+		}
+		if value != nil {
+			bodies = append(bodies, *value)
+		}
+	}
+	return bodies, nil
+}
+
+// valueOf is the value in use of a secret; nil when there is none. What does not
+// open says so by its record.
+func (x *examination) valueOf(ctx context.Context, row store.Secret) (*storedBody, error) {
+	head, err := x.s.openHead(ctx, x.chain.Tenant, row)
+	if err != nil || !head.record.Supplies() {
+		return nil, nil
+	}
+	value, err := x.s.store.SecretValue(ctx, x.chain.Tenant, row.Environment, row.Path, head.record.Serves)
+	if config.KindOf(err) == config.KindNotFound { // it was destroyed
+		return nil, nil
+	}
+	return &storedBody{valuePlace(x.chain.Tenant, row.Environment, row.Path, head.record.Serves), value.Sealed, &value}, err
+}
+
+func (x *examination) sealedAtRest(ctx context.Context) (finding, error) {
+	bodies, err := x.bodies(ctx)
 	if err != nil {
 		return finding{}, err
 	}
-	for _, e := range entries {
-		bodies = append(bodies, body{entryPlace(x.chain.Tenant, e.Subject), e.Sealed})
-	}
-	if x.state != nil {
-		var environments []config.EnvironmentID
-		for _, e := range x.state.tree.Load().All() {
-			environments = append(environments, e.ID)
-		}
-		layers, _, err := x.s.store.ScanLayers(ctx, x.chain.Tenant, store.Scan{Environments: environments, Page: store.Page{Limit: compliance.SampledBodies / 4}})
-		if err != nil {
-			return finding{}, err
-		}
-		for _, l := range layers {
-			if l.State == store.Live && len(bodies) < compliance.SampledBodies {
-				bodies = append(bodies, body{layerPlace(x.chain.Tenant, l.Environment, l.Path, l.Version), l.Sealed})
-			}
-		}
-	}
-	for _, b := range bodies {
-		plain, err := x.s.keyring.Open(ctx, b.place, b.sealed)
-		if err != nil {
+	for i := range bodies {
+		b := &bodies[i]
+		plain, err := x.open(ctx, b, b.place)
+		clearly := len(plain) >= shortestBody && bytes.Contains(b.sealed, plain)
+		clear(plain)
+		switch {
+		case errors.Is(err, seal.ErrSealBroken):
 			return fails("%s does not open", b.place), nil
-		}
-		if len(plain) >= shortestBody && bytes.Contains(b.sealed, plain) {
+		case err != nil:
+			return finding{}, err
+		case clearly:
 			return fails("%s is stored in clear", b.place), nil
 		}
 		elsewhere := b.place
 		elsewhere.Version++
-		if _, err := x.s.keyring.Open(ctx, elsewhere, b.sealed); err == nil {
+		if plain, err := x.open(ctx, b, elsewhere); err == nil {
+			clear(plain)
 			return fails("%s opens in another's place", b.place), nil
 		}
 	}
@@ -129,13 +185,15 @@ func (x *examination) secretsRotated(ctx context.Context) (finding, error) {
 			}
 			looked++
 			due := head.record.Due(x.now)
-			if due.IsZero() {
+			serving, _ := head.record.Find(head.record.Serves)
+			if due.IsZero() && serving.Expires.IsZero() {
 				continue
 			}
-			if scheduled++; x.now.Sub(due) > rotationPatience {
+			scheduled++
+			if !due.IsZero() && x.now.Sub(due) > rotationPatience {
 				return fails("%s in %s was due on %s", row.Path, x.state.tree.Load().Name(row.Environment), due.UTC().Format(time.DateOnly)), nil
 			}
-			if _, err := head.record.Current(x.now); config.KindOf(err) == config.KindGone {
+			if _, err := head.record.Current(x.now); err != nil && head.record.Supplies() {
 				return fails("%s in %s has no version that is good", row.Path, x.state.tree.Load().Name(row.Environment)), nil
 			}
 		}

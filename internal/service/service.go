@@ -8,6 +8,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"io"
 	"log/slog"
 	"net/netip"
@@ -97,7 +98,6 @@ type Service struct {
 	broken       brokenChains
 	alerts       alertFollower
 	keeping      keeping
-	sinks        sync.Map // name of a sink → *sinkState
 	auditSetup   func() AuditSetup
 	posture      func() Posture
 	unsettled    unsettled
@@ -237,7 +237,11 @@ func (s *Service) randomID() (int64, error) {
 }
 
 func unavailable(cause error, message string) error {
-	e := config.Errorf(config.KindUnavailable, "%s", message)
+	e := config.Errorf(config.KindUnavailable, "%s", message).Hint("try again; if it stays so, the server's log says why")
+	var known *config.Error
+	if errors.As(cause, &known) && known.Next != "" {
+		e.Next = known.Next
+	}
 	e.Cause = cause
 	return e
 }
