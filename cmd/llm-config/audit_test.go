@@ -39,6 +39,7 @@ type auditWire struct {
 	hold    *api.AuditHold
 	asked   []url.Values // the queries that came
 	follows chan audit.Link
+	behind  int // how many records came after the status was asked for
 }
 
 func newAuditWire(t *testing.T, n int) *auditWire {
@@ -150,7 +151,7 @@ func (w *auditWire) verify(rw http.ResponseWriter, _ *http.Request) {
 func (w *auditWire) status(rw http.ResponseWriter, _ *http.Request) {
 	at := time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
 	answer(rw, api.AuditStatus{
-		Origin: testOrigin, Sequence: int64(len(w.links)), Hash: "ab", Time: &at, Hot: 10, Warm: api.AuditTier{Records: 1, Segments: 1, Bytes: 2048},
+		Origin: testOrigin, Sequence: int64(len(w.links) - w.behind), Hash: "ab", Time: &at, Hot: 10, Warm: api.AuditTier{Records: 1, Segments: 1, Bytes: 2048},
 		Checkpoint: &api.AuditCheckpoint{Sequence: 8, Time: at}, Hold: w.hold, Broken: "record 3 is gone",
 	})
 }
@@ -366,6 +367,7 @@ func TestAuditCount(t *testing.T) {
 
 func TestAuditTailFollowsBehindWhatItShowed(t *testing.T) {
 	w := newAuditWire(t, 5)
+	w.behind = 2
 	s := w.session(t)
 	r, pipe := io.Pipe()
 	s.stdout = pipe
@@ -488,6 +490,9 @@ func TestExportLinesInAnyPieces(t *testing.T) {
 		}
 		if lines.records(formNDJSON) != 9 || lines.bytes != int64(len(whole)) || !lines.whole(formNDJSON) || !lines.whole(formCloudEvents) {
 			t.Fatalf("counted %+v", lines)
+		}
+		if _, err := lines.Write([]byte("{")); err != nil || lines.whole(formNDJSON) {
+			t.Fatalf("whole with more behind the end (%v)", err)
 		}
 	})
 }

@@ -151,9 +151,6 @@ func readReport(data []byte) (report compliance.Report, err error) {
 	if err := json.Unmarshal(data, &report); err != nil {
 		return report, failf("the server's report cannot be read: %v", err).hint("is the server of another version? `llm-config version --server` says")
 	}
-	for i := range report.Controls {
-		report.Controls[i].Control.Framework = report.Framework.Name // which the wire has once
-	}
 	return report, nil
 }
 
