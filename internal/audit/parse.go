@@ -17,6 +17,14 @@ const MaxRecord = 4 << 20
 // passed over; a record of a later schema is refused. The texts of the record
 // share one copy of b.
 func ParseRecord(b []byte) (Record, error) {
+	if r, ok := parsePlain(b); ok && len(b) <= MaxRecord {
+		return r, nil
+	}
+	return parseAny(b)
+}
+
+// parseAny reads a record that is written in any way.
+func parseAny(b []byte) (Record, error) {
 	v, err := canon.Decode(b, canon.Limits{Bytes: MaxRecord})
 	if err != nil {
 		return Record{}, fmt.Errorf("this is no audit record: %w", err)
