@@ -124,7 +124,7 @@ func tails(texts ...string) (c *Client, resumes *[]string) {
 				io.Closer
 			}{io.MultiReader(strings.NewReader(texts[n]), untilDone{r.Context()}), body}
 		}
-		return &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {api.TypeEvents}}, Body: body}, nil
+		return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {api.TypeEvents}}, Body: body}, nil
 	})})))
 	return c, resumes
 }

@@ -93,7 +93,7 @@ func (c *Client) download(ctx context.Context, r *request, kind string) (io.Read
 func (c *Client) startDownload(ctx context.Context, r *request, kind string) (*download, *answer, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	watchdog := time.AfterFunc(c.timeout, func() { cancel(errSilent) })
-	response, refusal, err := c.begin(ctx, r, kind)
+	response, refusal, err := c.begin(ctx, r, kind) //nolint:bodyclose // the download closes it
 	if response == nil {
 		watchdog.Stop()
 		cancel(nil)

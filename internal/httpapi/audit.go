@@ -32,16 +32,21 @@ type (
 	}
 )
 
+// selection is the chain that a request is about, and what of it.
+func selection(in searched) (chain service.Chain, filter audit.Filter, err error) {
+	if chain, err = in.chain(); err != nil {
+		return chain, filter, err
+	}
+	filter, err = in.filter()
+	return chain, filter, err
+}
+
 func searchAudit[I interface {
 	searched
 	paged
 }](s *Server) func(context.Context, *I) (*body[api.AuditPage], error) {
 	return func(ctx context.Context, in *I) (*body[api.AuditPage], error) {
-		chain, err := (*in).chain()
-		if err != nil {
-			return nil, err
-		}
-		filter, err := (*in).filter()
+		chain, filter, err := selection(*in)
 		if err != nil {
 			return nil, err
 		}
@@ -96,11 +101,7 @@ func countAudit[I interface {
 	counted() ([]audit.Dimension, time.Duration, error)
 }](s *Server) func(context.Context, *I) (*body[api.AuditCounts], error) {
 	return func(ctx context.Context, in *I) (*body[api.AuditCounts], error) {
-		chain, err := (*in).chain()
-		if err != nil {
-			return nil, err
-		}
-		filter, err := (*in).filter()
+		chain, filter, err := selection(*in)
 		if err != nil {
 			return nil, err
 		}

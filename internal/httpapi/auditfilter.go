@@ -127,7 +127,9 @@ func parseNetwork(text string) (netip.Prefix, error) {
 }
 
 // chain is the chain of the tenant.
-func (in InTenant) chain() (service.Chain, error) { return service.Chain{Tenant: in.Tenant}, nil }
+func (in InTenant) chain() (service.Chain, error) { //nolint:unparam // OfServer has errors
+	return service.Chain{Tenant: in.Tenant}, nil
+}
 
 // chain is the chain that is meant.
 func (in OfServer) chain() (service.Chain, error) {

@@ -211,7 +211,7 @@ func (t *tailStream) send(ctx context.Context) error {
 	for at := t.tail.Position(); !t.stopped(); at = t.tail.Position() {
 		links, err := t.tail.Next(ctx)
 		if ctx.Err() != nil {
-			return nil // the reader has gone
+			return nil //nolint:nilerr // the reader has gone
 		}
 		for _, l := range links {
 			if err := writeEvent(&t.buffer, api.EventRecord, int64(l.Sequence), auditRecord(l)); err != nil {

@@ -54,7 +54,7 @@ func FuzzTraceID(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, header string) {
 		want := ""
-		if m := traceparent.FindStringSubmatch(header); m != nil && strings.Trim(m[1], "0") != "" && strings.Trim(m[2], "0") != "" && !strings.HasSuffix(header, "\n") {
+		if m := traceparent.FindStringSubmatch(header); len(m) > 0 && strings.Trim(m[1], "0") != "" && strings.Trim(m[2], "0") != "" && !strings.HasSuffix(header, "\n") {
 			want = m[1]
 		}
 		if got := traceID([]string{header}); got != want {
