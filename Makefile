@@ -15,6 +15,7 @@ RACE := $(shell command -v $(firstword $(CC)) >/dev/null 2>&1 && echo -race)
 
 FUZZTIME ?= 30s
 SOAKTIME ?= 60m
+AUDIT_RECORDS ?= 10000000
 COVER_PACKAGES := ./internal/config ./internal/secret ./internal/seal ./internal/service
 COVER_FLOOR := 90
 
@@ -70,8 +71,12 @@ bench: ## run every benchmark
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
 .PHONY: load
-load: build ## measure the server against a bare handler (minutes; LOAD=read|write|watch|secret|rotate|noisy for one)
+load: build ## measure the server against a bare handler (minutes; LOAD=read|write|watch|secret|append|rotate|noisy for one)
 	$(GO) run ./test/load -server $(BIN) $(LOAD)
+
+.PHONY: audit-load
+audit-load: ## fill, index, verify, search and pack AUDIT_RECORDS audit records (10 million: at most an hour, 15 GB below TMPDIR)
+	LLM_CONFIG_AUDIT_RECORDS=$(AUDIT_RECORDS) $(GO) test -v -run '^$$' -bench AuditTrail -benchtime 1x -timeout 60m ./internal/service
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for 30 s (FUZZTIME)
