@@ -83,6 +83,16 @@ func (f *Failures) Drain() []FailureCount {
 	return finished
 }
 
+// Keep takes back what was drained and came to nothing. Beyond its bounds, what
+// there is no room for is counted together.
+func (f *Failures) Keep(drained []FailureCount) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, count := range drained {
+		f.finish(count)
+	}
+}
+
 // turn closes the minute when it is over. A clock that goes back stays in it.
 func (f *Failures) turn() {
 	now := f.clock().Truncate(time.Minute)

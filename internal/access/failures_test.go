@@ -151,6 +151,26 @@ func TestCountsThatNobodyDrainsAreBounded(t *testing.T) {
 	}
 }
 
+func TestCountsThatAreTakenBack(t *testing.T) {
+	f := newFailures(1)
+	drained := func() (all []access.FailureCount) {
+		f.add(t, alice, true)
+		f.add(t, alice, false)
+		f.clock.Advance(time.Minute)
+		return f.Drain()
+	}
+	first, second := drained(), drained()
+	f.Keep(first)
+	f.Keep(second)
+	f.drain(t, first[0], second[0])
+	f.drain(t)
+	third := drained()
+	f.Keep(first)
+	f.Keep(second)
+	f.Keep(third) // for which there is no room
+	f.drain(t, first[0], access.FailureCount{Minute: second[0].Minute, Count: 4})
+}
+
 func TestAClockPutBackStaysInTheMinute(t *testing.T) {
 	f := newFailures(10)
 	f.add(t, alice, true)

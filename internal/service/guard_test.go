@@ -327,50 +327,57 @@ func TestDeniedWithoutTheRight(t *testing.T) {
 	}
 }
 
+// ready makes what a verb needs to be done, and answers who may.
+func (s *stage) ready(t *testing.T, name string) (who service.Caller) {
+	t.Helper()
+	who = s.who
+	if onServer[name] != nil || servers[name] {
+		who = s.root
+	}
+	switch name {
+	case "DestroySecret":
+		a := s.actor
+		_, err := a.s.RevokeSecret(t.Context(), a.who, a.tenant, "production", path("gateway"), service.SecretStep{})
+		must(t, err)
+	case "ApproveGrant", "EndGrant":
+		s.fit.name = s.askForAccess(t, s.rootToo(t))
+	case "RotateMasterKey":
+		must(t, seal.AddFileKey(s.master))
+	case "RotateServerToken":
+		s.fit.name = s.root.Principal.ID
+	case "RotateToken":
+		s.fit.name = who.Principal.ID
+	case "UndeleteSecret":
+		a := s.actor
+		_, err := a.s.DeleteSecret(t.Context(), a.who, a.tenant, "production", path("gateway"), true, service.SecretStep{})
+		must(t, err)
+	case "RetireTenantKey":
+		_, err := s.s.RotateTenantKey(t.Context(), who, s.tenant, "")
+		must(t, err)
+		for more := true; more; {
+			more, err = s.s.RewrapKeys(t.Context())
+			must(t, err)
+		}
+		s.clock.move(time.Hour)
+	case "RevokeToken":
+		s.fit.name = who.Principal.ID
+	case "RevokeServerToken":
+		token, err := s.s.CreateServerToken(t.Context(), s.root, service.TokenRequest{Name: "another"})
+		must(t, err)
+		s.fit.name = token.ID
+	case "DeleteEnvironment":
+		s.fit.environment = "edge" // which has no layers
+	}
+	return who
+}
+
 func TestAllowedWithTheRight(t *testing.T) {
 	w := newWorld(t)
 	for _, table := range []map[string]verb{inside, about, onServer} {
 		for name, v := range table {
 			t.Run(name, func(t *testing.T) {
 				s := w.stage(t, strings.ToLower(name))
-				who := s.who
-				if onServer[name] != nil || servers[name] {
-					who = s.root
-				}
-				switch name {
-				case "DestroySecret":
-					a := s.actor
-					_, err := a.s.RevokeSecret(t.Context(), a.who, a.tenant, "production", path("gateway"), service.SecretStep{})
-					must(t, err)
-				case "ApproveGrant", "EndGrant":
-					s.fit.name = s.askForAccess(t, w.rootToo(t))
-				case "RotateMasterKey":
-					must(t, seal.AddFileKey(w.master))
-				case "RotateServerToken":
-					s.fit.name = w.root.Principal.ID
-				case "RotateToken":
-					s.fit.name = who.Principal.ID
-				case "UndeleteSecret":
-					a := s.actor
-					_, err := a.s.DeleteSecret(t.Context(), a.who, a.tenant, "production", path("gateway"), true, service.SecretStep{})
-					must(t, err)
-				case "RetireTenantKey":
-					_, err := w.s.RotateTenantKey(t.Context(), who, s.tenant, "")
-					must(t, err)
-					for more := true; more; {
-						more, err = w.s.RewrapKeys(t.Context())
-						must(t, err)
-					}
-					w.clock.move(time.Hour)
-				case "RevokeToken":
-					s.fit.name = who.Principal.ID
-				case "RevokeServerToken":
-					token, err := w.s.CreateServerToken(t.Context(), w.root, service.TokenRequest{Name: "another"})
-					must(t, err)
-					s.fit.name = token.ID
-				case "DeleteEnvironment":
-					s.fit.environment = "edge" // which has no layers
-				}
+				who := s.ready(t, name)
 				must(t, s.call(v, who, s.fit))
 				for _, record := range s.chain(t, s.id) {
 					checked := name == "Compliance" && strings.Contains(record, `"user_agent":"compliance check"`) // which has something denied

@@ -113,6 +113,7 @@ func (s *Service) flushReads(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// flushFailures keeps for the next time what cannot be put on record now.
 func (s *Service) flushFailures(ctx context.Context) error {
 	drained := s.failures.Drain()
 	if len(drained) == 0 {
@@ -125,5 +126,9 @@ func (s *Service) flushFailures(ctx context.Context) error {
 			Source: f.Source.String(), Details: map[string]string{"count": strconv.FormatInt(f.Count, 10)},
 		})
 	}
-	return s.store.AppendAudit(ctx, config.TenantID{}, records...)
+	err := s.store.AppendAudit(ctx, config.TenantID{}, records...)
+	if err != nil {
+		s.failures.Keep(drained)
+	}
+	return err
 }
