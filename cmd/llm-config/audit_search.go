@@ -29,7 +29,7 @@ shows one in full.`,
 		`  llm-config audit search --since 24h
   llm-config audit search --event 'secret.*' --outcome denied --since 7d
   llm-config audit search --actor 4f1c0a9be2d4 --from 2026-11-01 --to 2026-11-30
-  llm-config audit search --resource environments/production/gateway --details
+  llm-config audit search --resource environments/production/configs/gateway --details
   llm-config audit search --server --source 10.1.0.0/16 -o json`)
 	s, out, filter := a.auditScope(c), a.outputFlag(c, listFormats...), newAuditFilter(c)
 	page := client.Page{}

@@ -85,21 +85,21 @@ func TestAuditSearch(t *testing.T) {
 	}
 	at := url.QueryEscape(change[0].Time.Format(time.RFC3339Nano))
 	for query, want := range map[string]string{
-		"event=config.change":                       "config.change config.change",
-		"event=secret.*&event=tenant.create":        "secret.set tenant.create",
-		"action=secret.*":                           "secret.set",
-		"actor=" + url.QueryEscape(denied[0].Actor): "authorization.denied",
-		"outcome=denied&outcome=failed":             "authorization.denied",
-		"resource=environments/base/gateway":        "config.change",
-		"resource=environments/staging":             "config.change",
-		"trace_id=" + aTrace:                        "config.change",
-		"session=none":                              "",
-		"source=127.0.0.1&event=config.*":           "config.change config.change",
-		"source=127.0.0.0/8&event=secret.set":       "secret.set",
-		"source=::ffff:127.0.0.1&event=secret.set":  "secret.set",
-		"source=10.0.0.0/8":                         "",
-		"event=config.*&from=" + at:                 "config.change",
-		"event=config.*&to=" + at:                   "config.change",
+		"event=config.change":                        "config.change config.change",
+		"event=secret.*&event=tenant.create":         "secret.set tenant.create",
+		"action=secret.*":                            "secret.set",
+		"actor=" + url.QueryEscape(denied[0].Actor):  "authorization.denied",
+		"outcome=denied&outcome=failed":              "authorization.denied",
+		"resource=environments/base/configs/gateway": "config.change",
+		"resource=environments/staging":              "config.change",
+		"trace_id=" + aTrace:                         "config.change",
+		"session=none":                               "",
+		"source=127.0.0.1&event=config.*":            "config.change config.change",
+		"source=127.0.0.0/8&event=secret.set":        "secret.set",
+		"source=::ffff:127.0.0.1&event=secret.set":   "secret.set",
+		"source=10.0.0.0/8":                          "",
+		"event=config.*&from=" + at:                  "config.change",
+		"event=config.*&to=" + at:                    "config.change",
 	} {
 		if got := eventsOf(n.search(t, query)); got != want {
 			t.Errorf("%s: %q, want %q", query, got, want)

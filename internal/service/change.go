@@ -89,9 +89,18 @@ func (s *Service) Change(ctx context.Context, who Caller, tenant string, in Chan
 	})
 }
 
-// guardEdits asks for the right to write each environment and path.
+// guardEdits asks for the right to write each environment and path. Who may write
+// nothing at all is on record with what he wanted to.
 func (s *Service) guardEdits(ctx context.Context, who Caller, tenant string, edits []Edit) (*tenantState, error) {
-	state, err := s.guardAny(ctx, who, access.ConfigWrite, tenant, access.Resource{})
+	state, err := s.tenants.named(ctx, tenant)
+	if err != nil {
+		return nil, s.guardAbsent(ctx, who, access.ConfigWrite, tenant, err)
+	}
+	var wanted access.Resource
+	if len(edits) == 1 {
+		wanted = access.Resource{Environment: edits[0].Environment, Path: edits[0].Path}
+	}
+	err = s.answer(ctx, who, access.ConfigWrite, state, wanted, s.decideAny(ctx, who, access.ConfigWrite, state, access.Resource{}))
 	for _, e := range edits {
 		if err != nil {
 			return nil, err

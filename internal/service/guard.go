@@ -250,8 +250,11 @@ func resourceName(r access.Resource) string {
 	if r.Environment != "" {
 		b.WriteString("/environments/" + beginning(r.Environment, maxRecordedName))
 	}
-	if r.Secret {
+	switch {
+	case r.Secret:
 		b.WriteString("/secrets")
+	case !r.Path.IsZero():
+		b.WriteString("/configs")
 	}
 	if !r.Path.IsZero() {
 		b.WriteString("/" + r.Path.String())

@@ -11,7 +11,7 @@ import (
 
 // CreateServerToken issues a token of a server administrator.
 func (s *Service) CreateServerToken(ctx context.Context, who Caller, r TokenRequest) (IssuedToken, error) {
-	if err := s.guardServer(ctx, who, access.ServerTokenWrite, access.Resource{Name: r.Name}); err != nil {
+	if err := s.guardServer(ctx, who, access.ServerTokenWrite, access.Resource{Name: "tokens/" + r.Name}); err != nil {
 		return IssuedToken{}, err
 	}
 	r.TenantAdmin, r.ServerAdmin = false, true
@@ -60,7 +60,7 @@ func (s *Service) createServerToken(ctx context.Context, who Caller, token Issue
 	answer := token
 	answer.Status = Committed
 	w, err := s.serverWrite(ctx, who, store.EntryToken, token.ID, "token "+token.ID+" ("+token.Name+") was issued",
-		s.record(who, "token.create", access.ServerTokenWrite, resourceName(access.Resource{Name: token.ID})), answer)
+		s.record(who, "token.create", access.ServerTokenWrite, resourceName(access.Resource{Name: "tokens/" + token.ID})), answer)
 	if err != nil {
 		return IssuedToken{}, err
 	}
@@ -71,7 +71,7 @@ func (s *Service) createServerToken(ctx context.Context, who Caller, token Issue
 
 // RevokeServerToken takes a server token back.
 func (s *Service) RevokeServerToken(ctx context.Context, who Caller, id string) (Deleted, error) {
-	if err := s.guardServer(ctx, who, access.ServerTokenWrite, access.Resource{Name: id}); err != nil {
+	if err := s.guardServer(ctx, who, access.ServerTokenWrite, access.Resource{Name: "tokens/" + id}); err != nil {
 		return Deleted{}, err
 	}
 	return once(ctx, s, who, config.TenantID{}, func() (Deleted, error) {
@@ -85,7 +85,7 @@ func (s *Service) RevokeServerToken(ctx context.Context, who Caller, id string) 
 			return result, nil
 		}
 		w, err := s.serverWrite(ctx, who, store.EntryToken, id, "token "+id+" ("+token.Name+") was revoked",
-			s.record(who, "token.revoke", access.ServerTokenWrite, resourceName(access.Resource{Name: id})), Deleted{Outcome{Status: Committed}, id})
+			s.record(who, "token.revoke", access.ServerTokenWrite, resourceName(access.Resource{Name: "tokens/" + id})), Deleted{Outcome{Status: Committed}, id})
 		if err != nil {
 			return Deleted{}, err
 		}

@@ -17,7 +17,7 @@ type TagResult struct {
 
 // SetTag names a revision, the newest if it is zero; a tag that is there moves.
 func (s *Service) SetTag(ctx context.Context, who Caller, tenant, name string, revision config.Revision, message string) (TagResult, error) {
-	state, err := s.guard(ctx, who, access.TagWrite, tenant, access.Resource{Name: name})
+	state, err := s.guard(ctx, who, access.TagWrite, tenant, access.Resource{Name: "tags/" + name})
 	if err != nil {
 		return TagResult{}, err
 	}
@@ -66,7 +66,7 @@ func (n *snapshot) tagTarget(revision config.Revision) (config.Revision, error) 
 
 func (s *Service) proposeTag(ctx context.Context, who Caller, n *snapshot, result TagResult, message string) (*proposal, error) {
 	name := result.Tag.Name
-	record := s.record(who, "tag.set", access.TagWrite, resourceName(access.Resource{Tenant: n.tenant, Name: name}))
+	record := s.record(who, "tag.set", access.TagWrite, resourceName(access.Resource{Tenant: n.tenant, Name: "tags/" + name}))
 	p, err := s.proposeEntry(who, n, store.EntryTag, name, message, fmt.Sprintf("tag %s names revision %d", name, result.Tag.Target), record)
 	if err != nil {
 		return nil, err
@@ -84,7 +84,7 @@ type Deleted struct {
 
 // DeleteTag forgets a tag; the revision that it named stays.
 func (s *Service) DeleteTag(ctx context.Context, who Caller, tenant, name, message string) (Deleted, error) {
-	state, err := s.guard(ctx, who, access.TagWrite, tenant, access.Resource{Name: name})
+	state, err := s.guard(ctx, who, access.TagWrite, tenant, access.Resource{Name: "tags/" + name})
 	if err != nil {
 		return Deleted{}, err
 	}
@@ -97,7 +97,7 @@ func (s *Service) DeleteTag(ctx context.Context, who Caller, tenant, name, messa
 			if _, err := s.store.Tag(ctx, state.tenant.ID, name); err != nil {
 				return nil, noTag(name, err)
 			}
-			record := s.record(who, "tag.delete", access.TagWrite, resourceName(access.Resource{Tenant: n.tenant, Name: name}))
+			record := s.record(who, "tag.delete", access.TagWrite, resourceName(access.Resource{Tenant: n.tenant, Name: "tags/" + name}))
 			p, err := s.proposeEntry(who, n, store.EntryTag, name, message, "tag "+name+" was deleted", record)
 			if err != nil {
 				return nil, err
@@ -119,7 +119,7 @@ func noTag(name string, err error) error {
 
 // Tag answers one tag.
 func (s *Service) Tag(ctx context.Context, who Caller, tenant, name string) (store.Tag, error) {
-	state, err := s.guard(ctx, who, access.TagRead, tenant, access.Resource{Name: name})
+	state, err := s.guard(ctx, who, access.TagRead, tenant, access.Resource{Name: "tags/" + name})
 	if err != nil {
 		return store.Tag{}, err
 	}

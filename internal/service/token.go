@@ -138,7 +138,7 @@ func ancestorsOf(who Caller, before []string) ([]string, error) {
 // CreateToken issues a token of a tenant: an administrator's when no role is
 // named. Nobody gives away what he does not have himself.
 func (s *Service) CreateToken(ctx context.Context, who Caller, tenant string, r TokenRequest) (IssuedToken, error) {
-	state, err := s.guard(ctx, who, access.TokenWrite, tenant, access.Resource{Name: r.Name})
+	state, err := s.guard(ctx, who, access.TokenWrite, tenant, access.Resource{Name: "tokens/" + r.Name})
 	if err != nil {
 		return IssuedToken{}, err
 	}
@@ -203,7 +203,7 @@ func (s *Service) createToken(ctx context.Context, who Caller, state *tenantStat
 		return IssuedToken{}, err
 	}
 	token.Outcome, err = s.commit(ctx, state, "", func(ctx context.Context, n *snapshot) (*proposal, error) {
-		record := s.record(who, "token.create", access.TokenWrite, resourceName(access.Resource{Tenant: n.tenant, Name: token.ID}))
+		record := s.record(who, "token.create", access.TokenWrite, resourceName(access.Resource{Tenant: n.tenant, Name: "tokens/" + token.ID}))
 		p, err := s.proposeEntry(who, n, store.EntryToken, token.ID, "", "token "+token.ID+" ("+token.Name+") was issued", record)
 		if err != nil {
 			return nil, err
@@ -218,7 +218,7 @@ func (s *Service) createToken(ctx context.Context, who Caller, state *tenantStat
 
 // RevokeToken takes a token of a tenant back; its watches end within a second.
 func (s *Service) RevokeToken(ctx context.Context, who Caller, tenant, id string) (Deleted, error) {
-	state, err := s.guard(ctx, who, access.TokenWrite, tenant, access.Resource{Name: id})
+	state, err := s.guard(ctx, who, access.TokenWrite, tenant, access.Resource{Name: "tokens/" + id})
 	if err != nil {
 		return Deleted{}, err
 	}
@@ -229,7 +229,7 @@ func (s *Service) RevokeToken(ctx context.Context, who Caller, tenant, id string
 			if err != nil || !token.Revoked.IsZero() {
 				return nil, err
 			}
-			record := s.record(who, "token.revoke", access.TokenWrite, resourceName(access.Resource{Tenant: n.tenant, Name: id}))
+			record := s.record(who, "token.revoke", access.TokenWrite, resourceName(access.Resource{Tenant: n.tenant, Name: "tokens/" + id}))
 			p, err := s.proposeEntry(who, n, store.EntryToken, id, "", "token "+id+" ("+token.Name+") was revoked", record)
 			if err != nil {
 				return nil, err

@@ -12,7 +12,7 @@ import (
 // RotateToken gives a token of a tenant a successor of the same name and rights.
 // The old one stays valid for its grace, so that whoever uses it can change over.
 func (s *Service) RotateToken(ctx context.Context, who Caller, tenant, id string, r TokenStep) (IssuedToken, error) {
-	state, err := s.guard(ctx, who, access.TokenWrite, tenant, access.Resource{Name: id})
+	state, err := s.guard(ctx, who, access.TokenWrite, tenant, access.Resource{Name: "tokens/" + id})
 	if err != nil {
 		return IssuedToken{}, err
 	}
@@ -29,7 +29,7 @@ func (s *Service) RotateToken(ctx context.Context, who Caller, tenant, id string
 			return IssuedToken{}, err
 		}
 		successor.Outcome, err = s.commit(ctx, state, id, func(ctx context.Context, n *snapshot) (*proposal, error) {
-			record := s.record(who, "token.rotate", access.TokenWrite, resourceName(access.Resource{Tenant: n.tenant, Name: id}))
+			record := s.record(who, "token.rotate", access.TokenWrite, resourceName(access.Resource{Tenant: n.tenant, Name: "tokens/" + id}))
 			record.Details = map[string]string{"successor": successor.ID}
 			p, err := s.proposeEntry(who, n, store.EntryToken, id, "", rotatedText(old, successor), record)
 			if err != nil {
@@ -50,7 +50,7 @@ func (s *Service) RotateToken(ctx context.Context, who Caller, tenant, id string
 
 // RotateServerToken gives a token of the server a successor.
 func (s *Service) RotateServerToken(ctx context.Context, who Caller, id string, r TokenStep) (IssuedToken, error) {
-	if err := s.guardServer(ctx, who, access.ServerTokenWrite, access.Resource{Name: id}); err != nil {
+	if err := s.guardServer(ctx, who, access.ServerTokenWrite, access.Resource{Name: "tokens/" + id}); err != nil {
 		return IssuedToken{}, err
 	}
 	if err := r.check(); err != nil {
@@ -64,7 +64,7 @@ func (s *Service) RotateServerToken(ctx context.Context, who Caller, id string, 
 		if err := mayIssueServer(who, successor.Grants); err != nil {
 			return IssuedToken{}, err
 		}
-		record := s.record(who, "token.rotate", access.ServerTokenWrite, resourceName(access.Resource{Name: id}))
+		record := s.record(who, "token.rotate", access.ServerTokenWrite, resourceName(access.Resource{Name: "tokens/" + id}))
 		record.Details = map[string]string{"successor": successor.ID}
 		answer := successor
 		answer.Status = Committed
