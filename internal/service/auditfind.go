@@ -42,8 +42,9 @@ type finder struct {
 	limit  int
 	parts  int // that were looked at
 
-	found []audit.Link
-	next  uint64 // below which to go on; 0 when there is no more
+	found   []audit.Link
+	next    uint64 // below which to go on; 0 when there is no more
+	stopped bool   // before the chain's beginning
 }
 
 // findLinks answers the links of a chain that a filter selects, newest first,
@@ -57,8 +58,12 @@ func (s *Service) findLinks(ctx context.Context, id config.TenantID, filter *aud
 		} else {
 			on, err = f.block(ctx, block)
 		}
-		return on && f.parts < maxParts, errors.Join(err, ctx.Err())
+		f.stopped = !on || f.parts == maxParts
+		return !f.stopped, errors.Join(err, ctx.Err())
 	})
+	if !f.stopped {
+		f.next = 0
+	}
 	return f.found, f.next, err
 }
 
@@ -120,6 +125,10 @@ func (f *finder) take(links []audit.Link) (on bool, err error) {
 // blocks that there are, and over the links themselves where there is none, both
 // newest first. It ends where visit says so, or where records were disposed of.
 func (s *Service) eachPart(ctx context.Context, id config.TenantID, before uint64, visit func(*audit.Block, []audit.Link) (bool, error)) error {
+	gone, err := s.disposedEnd(ctx, id)
+	if err != nil {
+		return err
+	}
 	chain, err := s.store.Chain(ctx, id)
 	if err != nil {
 		return err
@@ -129,7 +138,7 @@ func (s *Service) eachPart(ctx context.Context, id config.TenantID, before uint6
 		position = min(position, before)
 	}
 	var blocks []store.Block
-	for begin := position; position > 1; {
+	for begin := position; position > gone+1; {
 		if len(blocks) == 0 {
 			if blocks, err = s.store.Blocks(ctx, id, position, blocksAtOnce); err != nil {
 				return err
@@ -137,6 +146,8 @@ func (s *Service) eachPart(ctx context.Context, id config.TenantID, before uint6
 			if len(blocks) > 0 && blocks[0].Last >= position && position != begin {
 				blocks = blocks[1:] // it was built while the links that it is of were gone through
 			}
+			// One that is also of what was disposed of would count that.
+			blocks = slices.DeleteFunc(blocks, func(b store.Block) bool { return b.First <= gone })
 		}
 		floor := uint64(0) // the links above it have no block
 		if len(blocks) > 0 {

@@ -17,17 +17,33 @@ import (
 var errEnough = errors.New("enough")
 
 // walk goes forward through a chain, from behind after up to through: stub is told
-// of what was disposed of, each of the others, some at a time. Links are as they
-// are in the store now, and belong to each until its next call.
+// of what was disposed of, as one as far as it goes on, each of the others, some at
+// a time. Links are as they are in the store now, and belong to each until its next
+// call.
 func (s *Service) walk(ctx context.Context, id config.TenantID, after, through uint64, stub func(audit.Stub) error, each func([]audit.Link) error) error {
+	var gone audit.Stub // that stub is yet to be told of
+	tell := func() error {
+		told := gone
+		if gone = (audit.Stub{}); told.Last == 0 {
+			return nil
+		}
+		return stub(told)
+	}
 	for after < through {
 		links, segment, unread := s.ahead(ctx, id, after, s.unpack)
 		if segment != nil {
-			if err := stub(stubOf(*segment)); err != nil {
-				return err
+			if segment.First != gone.Last+1 || segment.From != gone.Hash {
+				if err := tell(); err != nil {
+					return err
+				}
+				gone = audit.Stub{First: segment.First, From: segment.From}
 			}
-			after = segment.Last
+			gone.First = max(gone.First, 1)
+			gone.Last, gone.Hash, after = segment.Last, segment.Hash, segment.Last
 			continue
+		}
+		if err := tell(); err != nil {
+			return err
 		}
 		for len(links) > 0 && links[len(links)-1].Sequence > through {
 			links = links[:len(links)-1]
@@ -45,7 +61,7 @@ func (s *Service) walk(ctx context.Context, id config.TenantID, after, through u
 			return err
 		}
 	}
-	return nil
+	return tell()
 }
 
 // ahead answers the links behind a sequence number, from wherever they are, or
@@ -83,10 +99,6 @@ func (s *Service) ahead(ctx context.Context, id config.TenantID, after uint64, u
 		return packed, nil, err
 	}
 	return nil, nil, nil
-}
-
-func stubOf(segment store.Segment) audit.Stub {
-	return audit.Stub{First: segment.First, Last: segment.Last, From: segment.From, Hash: segment.Hash}
 }
 
 // disposedEnd is the last of the records that were disposed of, from the first

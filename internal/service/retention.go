@@ -252,7 +252,7 @@ func (r *retaining) dispose(ctx context.Context) error {
 	return r.eachSegment(ctx, done.disposed, func(segment store.Segment) (on bool, err error) {
 		if segment.State != store.Disposed {
 			over := r.now.Sub(segment.LastTime) >= r.setup.Keep && r.chain.Hold == (store.Hold{})
-			if !over {
+			if !over || segment.Last >= r.chain.Checkpoint { // the next one is signed from there
 				return false, nil
 			}
 			if err := r.disposeOf(ctx, segment); err != nil || r.broken() {
@@ -330,7 +330,7 @@ func (r *retaining) toArchive(ctx context.Context, segment store.Segment) error 
 	return r.s.store.ArchiveSegment(ctx, segment.Tenant, segment.First, key)
 }
 
-// disposeOf leaves a stub of a segment, with the record that attests it. Whether
+// disposeOf leaves a stub of a segment, with the record that attests it and all before. Whether
 // the time of its records is over it asks these themselves: the database alone is
 // not to make the server destroy what is in an archive.
 func (r *retaining) disposeOf(ctx context.Context, segment store.Segment) error {
@@ -352,7 +352,9 @@ func (r *retaining) disposeOf(ctx context.Context, segment store.Segment) error 
 	}
 	record := r.s.record(system(), audit.DisposeEvent, access.AuditHold, resourceName(access.Resource{Tenant: r.chain.Tenant, Name: auditName}))
 	record.Reason = "kept for " + r.setup.Keep.String()
-	record.Details = stubOf(segment).DisposeDetails()
+	// It attests all that was disposed of so far, because the records of earlier
+	// disposals are disposed of themselves in time.
+	record.Details = audit.Stub{First: 1, Last: segment.Last, Hash: segment.Hash}.DisposeDetails()
 	if r.chain.Tenant != (config.TenantID{}) {
 		record.Tenant = r.chain.Tenant.String()
 	}
