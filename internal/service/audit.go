@@ -171,7 +171,7 @@ const maxGroups = 10_000
 // The bounds of a window of counts.
 const (
 	minWindow = time.Second
-	maxWindow = 366 * 24 * time.Hour
+	maxWindow = 31 * 24 * time.Hour
 )
 
 // AuditCounts are records counted.
