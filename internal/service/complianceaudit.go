@@ -61,6 +61,9 @@ func (x *examination) changesRecorded(ctx context.Context) (finding, error) {
 	oldest := x.now // of the records that were looked at
 	for position := x.chain.Head.Sequence + 1; len(missing) > 0 && position > 1 && looked < maxLookedBack; {
 		links, err := x.s.linksBack(ctx, x.chain.Tenant, position, 0)
+		if err != nil && x.report.Broken != nil {
+			break // what is behind a gap is as good as missing
+		}
 		if err != nil {
 			return finding{}, err
 		}
