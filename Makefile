@@ -75,7 +75,7 @@ load: build ## measure the server against a bare handler (minutes; LOAD=read|wri
 	$(GO) run ./test/load -server $(BIN) $(LOAD)
 
 .PHONY: audit-load
-audit-load: ## fill, index, verify, search and pack AUDIT_RECORDS audit records (10 million: at most an hour, 15 GB below TMPDIR)
+audit-load: ## fill, index, verify, search and pack AUDIT_RECORDS audit records (10 million: at most an hour, about 8 GB below TMPDIR)
 	LLM_CONFIG_AUDIT_RECORDS=$(AUDIT_RECORDS) $(GO) test -v -run '^$$' -bench AuditTrail -benchtime 1x -timeout 60m ./internal/service
 
 .PHONY: fuzz
