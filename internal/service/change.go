@@ -407,7 +407,7 @@ func (s *Service) proposeChange(ctx context.Context, who Caller, plan *plan, w w
 		p.body.Effects = append(p.body.Effects, recorded)
 	}
 	first := plan.edits[0]
-	record, err := s.changeRecord(ctx, who, w.event, plan)
+	records, err := s.changeRecords(ctx, who, w.event, plan)
 	if err != nil {
 		return nil, err
 	}
@@ -418,14 +418,19 @@ func (s *Service) proposeChange(ctx context.Context, who Caller, plan *plan, w w
 			Subject: store.Subject{Environment: first.at.environment, Path: first.at.path.String(), Version: int64(first.version)},
 		},
 		Layers: layers,
-		Audit:  record,
+		Audit:  records[0], MoreAudit: records[1:],
 	}
 	return p, nil
 }
 
-// changeRecord names every layer that a change writes. Its keyed hash is the same
-// wherever the same content was written, and tells nobody what that is.
-func (s *Service) changeRecord(ctx context.Context, who Caller, event string, plan *plan) (audit.Record, error) {
+// maxRecordedResources bounds the names of one record in bytes: what reads many
+// records at once has to hold them.
+const maxRecordedResources = 16 << 10
+
+// changeRecords name every layer that a change writes, in as many records as it
+// takes. Their keyed hash is the same wherever the same content was written, and
+// tells nobody what that is.
+func (s *Service) changeRecords(ctx context.Context, who Caller, event string, plan *plan) ([]audit.Record, error) {
 	var content []byte
 	resources := make([]string, 0, len(plan.edits))
 	for _, e := range plan.edits {
@@ -434,15 +439,37 @@ func (s *Service) changeRecord(ctx context.Context, who Caller, event string, pl
 		digest := e.after.doc.Digest() // of nothing, where it is deleted
 		content = append(content, digest[:]...)
 	}
-	record := s.record(who, event, access.ConfigWrite, resources[0])
-	record.Resources = resources[1:]
-	slices.Sort(record.Resources)
 	hash, err := s.keyring.MAC(ctx, plan.tenant, "audit content", content)
-	record.Details = map[string]string{"content": hex.EncodeToString(hash[:16])}
-	if len(resources) > 1 {
-		record.Details["edits"] = strconv.Itoa(len(resources))
+	if err != nil {
+		return nil, err
 	}
-	return record, err
+	slices.Sort(resources[1:])
+	parts := inParts(resources, maxRecordedResources)
+	records := make([]audit.Record, len(parts))
+	for i, part := range parts {
+		record := s.record(who, event, access.ConfigWrite, part[0])
+		record.Tenant, record.Resources = plan.tenant.String(), part[1:]
+		record.Details = map[string]string{"content": hex.EncodeToString(hash[:16])}
+		if len(resources) > 1 {
+			record.Details["edits"] = strconv.Itoa(len(resources))
+		}
+		if len(parts) > 1 {
+			record.Details["part"] = strconv.Itoa(i+1) + " of " + strconv.Itoa(len(parts))
+		}
+		records[i] = record
+	}
+	return records, nil
+}
+
+// inParts cuts texts into runs of at most so many bytes, or of one text.
+func inParts(texts []string, most int) (parts [][]string) {
+	begin, bytes := 0, 0
+	for i, text := range texts {
+		if bytes += len(text); bytes > most && i > begin {
+			parts, begin, bytes = append(parts, texts[begin:i]), i, len(text)
+		}
+	}
+	return append(parts, texts[begin:])
 }
 
 func (s *Service) sealLayers(ctx context.Context, plan *plan) ([]store.LayerWrite, error) {

@@ -26,7 +26,8 @@ type Write struct {
 	Uses  Usage // how much more the tenant uses by it, less where negative
 	Quota Usage // the most that it may use in all; a zero field binds nothing, and neither does any field that does not grow
 
-	Audit      audit.Record // Time and Revision are the engine's to fill in
+	Audit      audit.Record   // Time and Revision are the engine's to fill in
+	MoreAudit  []audit.Record // of the same mutation, behind Audit and alike, where one record would be too long
 	Idempotent *Idempotent  // Revision and Time are the engine's to fill in
 
 	Committed func(Receipt) // see Writer.Commit; nil for none

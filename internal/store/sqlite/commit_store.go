@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"github.com/llm-devops/llm-config-manager/internal/audit"
 	"github.com/llm-devops/llm-config-manager/internal/config"
 	"github.com/llm-devops/llm-config-manager/internal/store"
 )
@@ -21,7 +22,18 @@ func (c *commit) store(t *tx) error {
 		}
 	}
 	c.state.usage = c.usage()
-	record := c.write.Audit
+	if err := c.storeRecord(t, c.write.Audit); err != nil {
+		return err
+	}
+	for _, record := range c.write.MoreAudit {
+		if err := c.storeRecord(t, record); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *commit) storeRecord(t *tx, record audit.Record) error {
 	record.Time, record.Revision = c.receipt.Time, int64(c.receipt.Revision)
 	return t.append(c.state, record)
 }
