@@ -28,7 +28,7 @@ type Write struct {
 
 	Audit      audit.Record   // Time and Revision are the engine's to fill in
 	MoreAudit  []audit.Record // of the same mutation, behind Audit and alike, where one record would be too long
-	Idempotent *Idempotent  // Revision and Time are the engine's to fill in
+	Idempotent *Idempotent    // Revision and Time are the engine's to fill in
 
 	Committed func(Receipt) // see Writer.Commit; nil for none
 }
