@@ -209,7 +209,7 @@ func (t *trail) fill(b *testing.B) {
 		must(b, t.data.AppendAudit(b.Context(), t.id, records[:min(fillAtOnce, t.records-n)]...))
 		if testing.Verbose() && time.Since(told) > 10*time.Second {
 			told = time.Now()
-			fmt.Printf("%d of %d records\n", n, t.records)
+			b.Logf("%d of %d records", n, t.records)
 		}
 	}
 }
