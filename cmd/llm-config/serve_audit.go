@@ -23,6 +23,7 @@ const (
 	followEvery   = time.Second // alerts
 	deliverEvery  = time.Second // to sinks and anchors
 	retainEvery   = 10 * time.Minute
+	retainLook    = time.Second // whether the settings say another time to keep records
 )
 
 // auditing is what the audit chains are kept with, besides the database.
@@ -111,7 +112,7 @@ func (p *process) auditJobs() []jobs.Job {
 		{Name: "audit-checkpoints", Every: signLookEvery, Run: p.signInTime()},
 		{Name: "audit-index", Every: indexEvery, Run: p.service.IndexAudit},
 		{Name: "audit-alerts", Every: followEvery, Run: p.service.FollowAlerts},
-		{Name: "audit-retention", Every: retainEvery, Run: p.service.RetainAudit},
+		{Name: "audit-retention", Every: retainLook, Run: p.retainInTime()},
 	}
 	for _, anchor := range p.auditing.anchors {
 		all = append(all, jobs.Job{Name: "audit-anchor " + anchor.Name(), Every: deliverEvery, Run: func(ctx context.Context) (bool, error) {
@@ -142,6 +143,26 @@ func (p *process) signInTime() func(context.Context) (bool, error) {
 		more, err = p.service.SignCheckpoints(ctx)
 		if !more {
 			last = time.Now()
+		}
+		return more, err
+	}
+}
+
+// retainInTime moves and disposes of records every so often, and at once when the
+// settings say that they are to be kept for another time.
+func (p *process) retainInTime() func(context.Context) (bool, error) {
+	type times struct{ hot, warm, keep time.Duration }
+	var last time.Time
+	var by times
+	return func(ctx context.Context) (bool, error) {
+		s := p.live.Get()
+		now := times{s.AuditHot, s.AuditWarm, s.AuditKeep}
+		if now == by && time.Since(last) < retainEvery {
+			return false, nil
+		}
+		more, err := p.service.RetainAudit(ctx)
+		if !more {
+			last, by = time.Now(), now
 		}
 		return more, err
 	}
