@@ -55,7 +55,7 @@ func (a *audited) configure(lines ...string) {
 func (a *audited) start() {
 	a.t.Helper()
 	a.operator = freeAddress(a.t)
-	a.runningServer = startServer(a.t, a.data, "--settings", a.file, "--admin-listen", a.operator)
+	a.runningServer = startServer(a.t, a.data, "--settings", a.file, "--admin-listen", a.operator, "--log-level", "debug")
 }
 
 func (a *audited) restart() {
