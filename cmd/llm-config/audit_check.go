@@ -108,13 +108,29 @@ func (k *auditCheck) exportFile() (checked, error) {
 			return checked{}, err
 		}
 		defer func() { _ = unpacked.Close() }()
-		in = unpacked
+		in = &boundedReader{unpacked, audit.MaxSegment}
 	}
 	report, err := k.export(in)
 	if err != nil {
 		return report, fmt.Errorf("%s: %w", k.file, err)
 	}
 	return report, nil
+}
+
+// boundedReader fails behind so many bytes: a few that are packed can be very many.
+type boundedReader struct {
+	io.Reader
+	left int64
+}
+
+func (r *boundedReader) Read(b []byte) (int, error) {
+	if r.left == 0 {
+		return 0, failf("unpacked, it has more than the %d bytes that a segment has at most", int64(audit.MaxSegment)).
+			hint("unpack it yourself if it is a larger export: zstd -dc FILE | llm-config audit verify --file -")
+	}
+	n, err := r.Reader.Read(b[:min(int64(len(b)), r.left)])
+	r.left -= int64(n)
+	return n, err
 }
 
 // export verifies an export.
@@ -131,7 +147,9 @@ func (k *auditCheck) export(in io.Reader) (checked, error) {
 	}
 	f := audit.NewFollower(lines.Origin, lines.From, k.keys...)
 	for _, note := range k.notes {
-		f.Expect(note)
+		if err := f.Expect(note); err != nil {
+			return checked{}, fmt.Errorf("a checkpoint that was given: %w", err)
+		}
 	}
 	if err := f.Export(lines); err != nil {
 		return checked{}, err

@@ -475,7 +475,7 @@ func TestAuditExportOfCloudEvents(t *testing.T) {
 
 // However an export comes over the wire, it is counted alike.
 func TestExportLinesInAnyPieces(t *testing.T) {
-	whole := audittest.Export(t, testOrigin, audittest.Links(9), 4, audittest.Key(t, "k", 1))
+	whole := audittest.Export(t, testOrigin, audittest.Links(9), 4, audittest.Key(t, "llm-config-0011223344556677", 1))
 	rapid.Check(t, func(t *rapid.T) {
 		lines, rest := &exportLines{}, whole
 		for len(rest) > 0 {

@@ -130,9 +130,16 @@ func printReport(p *printer, r checked) {
 		p.printf("  %s\n", holdText(r))
 		return
 	}
-	p.printf("%s %s\n", clean(r.Origin), p.paint(styleGreen, "holds"))
+	verdict := "holds"
+	if r.begins > 0 {
+		verdict = "holds from record " + number(int64(r.begins)+1) //nolint:gosec // sequence numbers stay far below
+	}
+	p.printf("%s %s\n", clean(r.Origin), p.paint(styleGreen, verdict))
 	p.printf("  %s\n", holdText(r))
-	if r.Disposed > 0 {
+	switch {
+	case r.Disposed > 0 && r.unsigned:
+		p.printf("  %s before them were disposed of, as later records say; as no key was given, it was not checked that the server signed this\n", counted(int(r.Disposed), "record"))
+	case r.Disposed > 0:
 		p.printf("  %s before them were disposed of, as later records attest\n", counted(int(r.Disposed), "record"))
 	}
 	switch {
@@ -147,7 +154,7 @@ func printReport(p *printer, r checked) {
 		}
 	}
 	if r.unchecked > 0 {
-		p.printf("  %s %s of records before the first could not be checked\n", p.paint(styleYellow, "note:"), counted(r.unchecked, "checkpoint"))
+		p.printf("  %s %s of records that are not here, or stand far before them, could not be checked\n", p.paint(styleYellow, "note:"), counted(r.unchecked, "checkpoint"))
 	}
 }
 

@@ -137,8 +137,8 @@ func TestAuditVerifyAFile(t *testing.T) {
 		{files[0], exitDone, "note: no key was given, so checkpoints were not looked at"},
 		{files[1], exitDone, "5 records hold, 6 to 10\n"},
 		{files[1] + " --key " + key, exitDone, "note: no checkpoint was found"},
-		{files[1] + " --key " + key + " --checkpoint " + files[3], exitDone, "note: 1 checkpoint of records before the first could not be checked"},
-		{files[0] + " --key " + audittest.Key(t, "other", 1).Public(), exitDifference, "is broken at record 4: "},
+		{files[1] + " --key " + key + " --checkpoint " + files[3], exitDone, " holds from record 6\n  5 records hold, 6 to 10\n"},
+		{files[0] + " --key " + audittest.Key(t, "llm-config-ffffffffffffffff", 1).Public(), exitDifference, "is broken at record 4: "},
 		{files[2], exitFailed, "records were left out of this export on purpose"},
 	} {
 		s := w.session(t)

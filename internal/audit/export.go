@@ -4,14 +4,10 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"strconv"
-	"unicode/utf8"
-
-	"github.com/llm-devops/llm-config-manager/internal/canon"
 )
 
 // Format is the version of the export's form: lines of canonical JSON (RFC 8785),
@@ -23,26 +19,6 @@ const MaxLine = 4 << 20
 
 // maxSequence is the last sequence number that canonical JSON writes exactly.
 const maxSequence = 1<<53 - 1
-
-// Stub stands for records that were disposed of.
-type Stub struct {
-	First, Last uint64
-	From        [32]byte // hash of the link before First
-	Hash        [32]byte // hash of link Last
-}
-
-// DisposeEvent is the event of the record that attests a Stub; its details are
-// those of DisposeDetails.
-const DisposeEvent = "audit.dispose"
-
-// DisposeDetails are the details of the record that attests a Stub: first, last,
-// from, hash.
-func (s Stub) DisposeDetails() map[string]string {
-	return map[string]string{
-		"first": strconv.FormatUint(s.First, 10), "last": strconv.FormatUint(s.Last, 10),
-		"from": hex.EncodeToString(s.From[:]), "hash": hex.EncodeToString(s.Hash[:]),
-	}
-}
 
 // The fixed text of the lines. The Importer takes nothing else.
 const (
@@ -56,7 +32,7 @@ const (
 	stubFrom       = `,"from":"`
 	stubHash       = `","hash":"`
 	stubLast       = `","last":`
-	checkpointText = `{"checkpoint":`
+	checkpointText = `{"checkpoint":"`
 	endHash        = `{"end":{"hash":"`
 	headSequence   = `","sequence":`
 	closeOne       = "}\n"
@@ -91,7 +67,8 @@ func appendStub(b []byte, s *Stub) []byte {
 }
 
 func appendCheckpoint(b, note []byte) []byte {
-	return append(canon.AppendString(append(b, checkpointText...), string(note)), closeOne...)
+	b = append(append(b, checkpointText...), bytes.ReplaceAll(note, []byte("\n"), []byte(`\n`))...)
+	return append(append(b, '"'), closeOne...)
 }
 
 // Exporter writes an export. It does not judge: what it is given it writes in
@@ -107,7 +84,7 @@ type Exporter struct {
 // NewExporter begins an export of a chain behind from with its header line.
 // filtered says that records are left out on purpose.
 func NewExporter(w io.Writer, origin string, from Head, filtered bool) (*Exporter, error) {
-	if err := checkOrigin("origin of a chain", origin); err != nil {
+	if err := checkOrigin(origin); err != nil {
 		return nil, err
 	}
 	e := &Exporter{w: w, head: from}
@@ -148,8 +125,8 @@ func (e *Exporter) Stub(s Stub) error {
 // Checkpoint writes a signed note. It has its place behind the record that it is
 // of, or soon after: see Follower.Checkpoint.
 func (e *Exporter) Checkpoint(note []byte) error {
-	if e.err == nil && (len(note) > MaxNote || !utf8.Valid(note)) {
-		e.err = fmt.Errorf("a checkpoint of %d bytes cannot be exported: it is at most %d bytes of UTF-8", len(note), MaxNote)
+	if err := checkCharacters(note); e.err == nil && err != nil {
+		e.err = fmt.Errorf("the checkpoint behind record %d cannot be exported: %w", e.head.Sequence, err)
 	}
 	return e.write(appendCheckpoint(e.line[:0], note), e.head.Sequence)
 }
@@ -211,7 +188,7 @@ func NewImporter(r io.Reader) (*Importer, error) {
 	i.Filtered = c.begins(headerFiltered)
 	c.text(headerFrom)
 	i.From = c.head()
-	if !c.done() || checkOrigin("origin of a chain", i.Origin) != nil {
+	if !c.done() || checkOrigin(i.Origin) != nil {
 		return nil, fmt.Errorf("line 1: not the header of an export of an audit chain, which names a chain and the format %s", Format)
 	}
 	return i, nil
@@ -391,18 +368,12 @@ func (c *cutter) stub() (s Stub) {
 	return s
 }
 
-// checkpoint cuts a note. Notes are few: each is read as JSON is, and written
-// again to see that it was written so.
+// checkpoint cuts a note. Of all escapes it can only need that of the newline.
 func (c *cutter) checkpoint() []byte {
-	const longest = 6*MaxNote + len(`""`+closeOne) // each byte as \u and four digits
-	text, closed := bytes.CutSuffix(c.rest, []byte(closeOne))
-	var note string
-	if !c.ok || !closed || len(c.rest) > longest || json.Unmarshal(text, &note) != nil || len(note) > MaxNote || !bytes.Equal(canon.AppendString(nil, note), text) {
-		c.ok = false
-		return nil
-	}
-	c.rest = nil
-	return []byte(note)
+	note := bytes.ReplaceAll(c.until('"'), []byte(`\n`), []byte("\n"))
+	c.text(closeOne)
+	c.ok = c.ok && checkCharacters(note) == nil
+	return note
 }
 
 // done says that the line was of its form and nothing is left of it.

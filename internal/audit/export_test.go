@@ -37,13 +37,13 @@ func TestExportForm(t *testing.T) {
 	link := Head{Sequence: 6}.Next([]byte(`{"a":1}`))
 	stub := Stub{First: 1, Last: 6, Hash: [32]byte{0xab}}
 	got := exportOf(t, Head{}, false, func(e *Exporter) error {
-		return errors.Join(e.Stub(stub), e.Link(link), e.Checkpoint([]byte("a\n\"b\" — c\n")), e.End())
+		return errors.Join(e.Stub(stub), e.Link(link), e.Checkpoint([]byte("a\nb — c\n")), e.End())
 	})
 	hash := hex.EncodeToString(link.Hash[:])
 	want := `{"chain":"` + testOrigin + `","format":"llm-config-audit/1","from":{"hash":"` + zeroes + `","sequence":0}}
 {"disposed":{"first":1,"from":"` + zeroes + `","hash":"ab` + zeroes[2:] + `","last":6}}
 {"hash":"` + hash + `","record":{"a":1},"sequence":7}
-{"checkpoint":"a\n\"b\" — c\n"}
+{"checkpoint":"a\nb — c\n"}
 {"end":{"hash":"` + hash + `","sequence":7}}
 `
 	if got != want {
@@ -74,6 +74,7 @@ func TestExporterRefuses(t *testing.T) {
 		"newline":  {func(e *Exporter) error { return e.Link(Link{Sequence: 3, Record: []byte("{}\n{}")}) }, "record 3 has a line break"},
 		"long":     {func(e *Exporter) error { return e.Link(Link{Sequence: 3, Record: make([]byte, MaxLine)}) }, "record 3 makes a line of"},
 		"note":     {func(e *Exporter) error { return e.Checkpoint(make([]byte, MaxNote+1)) }, "cannot be exported"},
+		"quote":    {func(e *Exporter) error { return e.Checkpoint([]byte(`"`)) }, "cannot be exported"},
 		"utf-8":    {func(e *Exporter) error { return e.Checkpoint([]byte("\xff")) }, "cannot be exported"},
 		"ended":    {func(e *Exporter) error { return errors.Join(e.End(), e.Link(Link{})) }, "last line already"},
 		"writer":   {func(e *Exporter) error { e.w = errWriter{broken}; return e.End() }, "disk full"},
@@ -131,6 +132,7 @@ func TestImporterRefuses(t *testing.T) {
 		`{"disposed":{"first":1,"from":"` + h + `","hash":"` + h + `","last":}}` + "\n",
 		`{"checkpoint":""` + "\n", `{"checkpoint":"a"}}` + "\n", `{"checkpoint":1}` + "\n", `{"checkpoint":"\u0041"}` + "\n", `{"checkpoint":"\/"}` + "\n",
 		`{"checkpoint":"` + "\xff" + `"}` + "\n", `{"checkpoint":"\ud800"}` + "\n", `{"checkpoint":"a" }` + "\n",
+		`{"checkpoint":"a\\"}` + "\n", `{"checkpoint":"a\\n"}` + "\n", `{"checkpoint":"\t"}` + "\n", `{"checkpoint":"` + "\u200b" + `"}` + "\n", `{"checkpoint":"\"a"}` + "\n",
 		`{"checkpoint":"` + strings.Repeat("a", MaxNote+1) + `"}` + "\n",
 		`{"end":{"hash":"` + h + `","sequence":1}` + "\n",
 		string(appendHeader(nil, testOrigin, Head{}, false)),

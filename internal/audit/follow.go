@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -9,34 +8,52 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"time"
 	"unicode/utf8"
 
 	"golang.org/x/mod/sumdb/note"
 )
 
-// Follower checks a chain as it is fed to it, and holds it against signed
-// checkpoints. The zero Follower is of no chain; see NewFollower.
+// Follower checks a chain as it is fed to it, and holds it against what the
+// server signed. The zero Follower is of no chain; see NewFollower.
 //
 // What it is fed comes in the order of an export: stubs, then links, each
 // checkpoint behind the link that it is of. The first break ends it: what comes
 // later is not looked at. It is not safe for concurrent use.
+//
+// Its rules are those of the program for auditors, which the package comment of
+// cmd/llm-config-verify has in full; the two are held against each other by
+// tests. Of a chain with several faults both name the same one: the first that
+// is met, in the order of the lines; then, at the end, records that are said to
+// be disposed of and are not attested; then truncation. For what was given beside
+// the chain, that is the record it begins behind, unless two checkpoints differ.
 type Follower struct {
 	report  Report
 	keys    note.Verifiers
 	keyless bool
 	badKeys error
-	recent  []Head                // links and ends of stubs, the last window of them, as a ring
-	seen    int                   // how many went through recent
-	waiting map[uint64]Checkpoint // by sequence: of links that did not come yet, or never will
-	stubs   map[uint64]Stub       // by First: that no record attests yet
+	recent  []Head           // links and ends of stubs, the last window of them, as a ring
+	seen    int              // how many went through recent
+	notes   int              // that were fed
+	claims  map[uint64]claim // by sequence: what checkpoints say of that link
+	stubs   map[uint64]Stub  // by First: that no record attests yet
+	excess  bool             // the break is that there is too much to check
+}
+
+// claim is the newest valid checkpoint of a link.
+type claim struct {
+	hash [32]byte
+	time time.Time
+	held bool // the link is there, and is the one
 }
 
 const (
 	// window is how far a checkpoint may stand behind the link that it is of, in links.
 	window = 1 << 16
-	// maxPending bounds checkpoints whose link is not there, and stubs that wait for
-	// the record that attests them.
-	maxPending = 1 << 16
+	// maxNotes bounds the checkpoints that are fed.
+	maxNotes = 1_000_000
+	// maxStubs bounds stubs that wait for the record that attests them.
+	maxStubs = 1 << 16
 )
 
 // Report says what a Follower saw.
@@ -45,9 +62,10 @@ type Report struct {
 	From        Head       // what was checked begins behind it
 	Head        Head       // the last link that holds
 	Records     uint64     // that were read and hold
-	Disposed    uint64     // that stubs stand for
-	Checkpoints int        // that hold
-	Unchecked   int        // checkpoints that no link is there for: before From, disposed of, or too far back; all when no key was given
+	Disposed    uint64     // that stubs stand for; when no key was given, it was not checked that this is signed
+	Checkpoints int        // links that checkpoints are of and agree with
+	Unchecked   int        // links that checkpoints are of and that are not there: before From, disposed of, or too far back
+	Ignored     int        // checkpoints that were not looked at, as no key was given
 	Signed      Checkpoint // the newest checkpoint that holds; zero for none
 	Broken      *Break     // the first place at which the chain does not hold; nil when it does
 }
@@ -58,13 +76,13 @@ func (r Report) Unsigned() uint64 {
 	return r.Head.Sequence - max(r.Signed.Head.Sequence, r.From.Sequence)
 }
 
-// NewFollower begins behind from. public are the keys whose checkpoints count;
-// with none, checkpoints are not checked. With one that CheckPublic refuses,
-// every checkpoint breaks the chain.
+// NewFollower begins behind from. public are the keys whose signatures count;
+// with none, checkpoints are not checked, and stubs are held against what records
+// say alone. With one that CheckPublic refuses, every checkpoint breaks the chain.
 func NewFollower(origin string, from Head, public ...string) *Follower {
 	f := &Follower{
-		report:  Report{Origin: origin, From: from, Head: from},
-		waiting: map[uint64]Checkpoint{}, stubs: map[uint64]Stub{},
+		report: Report{Origin: origin, From: from, Head: from},
+		claims: map[uint64]claim{}, stubs: map[uint64]Stub{},
 		keyless: len(public) == 0,
 	}
 	f.keys, f.badKeys = verifiers(public)
@@ -93,16 +111,15 @@ func (f *Follower) passed(h Head) bool {
 		f.recent[f.seen%window] = h
 	}
 	f.seen++
-	c, ok := f.waiting[h.Sequence]
-	if !ok {
-		return true
-	}
-	delete(f.waiting, h.Sequence)
-	return f.holds(c, h)
+	c, ok := f.claims[h.Sequence]
+	return !ok || f.holds(c, h)
 }
 
 // at finds a place that was passed, unless it lies too far back.
 func (f *Follower) at(sequence uint64) (Head, bool) {
+	if sequence+window <= f.report.Head.Sequence {
+		return Head{}, false
+	}
 	oldest := 0
 	if len(f.recent) == window {
 		oldest = f.seen % window
@@ -116,30 +133,37 @@ func (f *Follower) at(sequence uint64) (Head, bool) {
 	return Head{}, false
 }
 
-// holds says whether a checkpoint is of a place of the chain that has its
-// sequence number.
-func (f *Follower) holds(c Checkpoint, h Head) bool {
+// holds says whether what checkpoints say of a place of the chain is so.
+func (f *Follower) holds(c claim, h Head) bool {
 	signed := &f.report.Signed
-	same := f.report.Checkpoints > 0 && signed.Head.Sequence == c.Head.Sequence
-	switch {
-	case c.Head != h && same:
-		return f.forked(c, *signed)
-	case c.Head != h:
+	if c.hash != h.Hash {
 		return f.breaks(breakf(h.Sequence, "forked, or rewritten: the checkpoint signed at %s has another hash here; the records up to %d are as they were signed before",
-			c.Time.Format(timeForm), max(signed.Head.Sequence, f.report.From.Sequence)))
+			c.time.Format(timeForm), max(signed.Head.Sequence, f.report.From.Sequence)))
 	}
-	if !same {
+	if !c.held {
+		c.held = true
 		f.report.Checkpoints++
+		f.claims[h.Sequence] = c
 	}
-	if c.Head.Sequence > signed.Head.Sequence || same && c.Time.After(signed.Time) {
-		*signed = c
+	if h.Sequence >= signed.Head.Sequence {
+		*signed = Checkpoint{f.report.Origin, h, c.time}
 	}
 	return true
 }
 
-func (f *Follower) forked(a, b Checkpoint) bool {
-	return f.breaks(breakf(a.Head.Sequence, "forked: checkpoints signed at %s and at %s have different hashes here, which proves that there were two chains",
-		min(a.Time.Format(timeForm), b.Time.Format(timeForm)), max(a.Time.Format(timeForm), b.Time.Format(timeForm))))
+// claim notes what a checkpoint says. Two of one place that differ are a fork,
+// which both are signed to prove, whatever the chain holds.
+func (f *Follower) claim(c Checkpoint) bool {
+	known, ok := f.claims[c.Head.Sequence]
+	if ok && known.hash != c.Head.Hash {
+		a, b := known.time.Format(timeForm), c.Time.Format(timeForm)
+		return f.breaks(breakf(c.Head.Sequence, "forked: checkpoints signed at %s and at %s have different hashes here, which proves that there were two chains", min(a, b), max(a, b)))
+	}
+	if !ok || c.Time.After(known.time) {
+		known.hash, known.time = c.Head.Hash, c.Time
+		f.claims[c.Head.Sequence] = known
+	}
+	return true
 }
 
 // open reads a checkpoint. None is answered when it is not to be looked at, and
@@ -149,7 +173,7 @@ func (f *Follower) open(signed []byte, place string) (c Checkpoint, ok bool) {
 		return c, false
 	}
 	if f.keyless {
-		f.report.Unchecked++
+		f.report.Ignored++
 		return c, false
 	}
 	err := f.badKeys
@@ -162,42 +186,39 @@ func (f *Follower) open(signed []byte, place string) (c Checkpoint, ok bool) {
 	if err != nil {
 		return c, f.breaks(breakf(f.report.Head.Sequence, "the checkpoint %s does not count: %v", place, err))
 	}
-	return c, true
+	return c, f.claim(c)
 }
 
-// place holds a checkpoint against the chain, or keeps it when its link is not
-// there: it may come, and another checkpoint of the same size proves a fork.
+// place holds what checkpoints say of a link against it, if it is there.
 func (f *Follower) place(c Checkpoint) bool {
-	if h, ok := f.at(c.Head.Sequence); ok {
-		return f.holds(c, h)
-	}
-	other, ok := f.waiting[c.Head.Sequence]
-	switch {
-	case ok && other.Head != c.Head:
-		return f.forked(c, other)
-	case len(f.waiting) >= maxPending:
-		f.report.Unchecked++
-	default:
-		f.waiting[c.Head.Sequence] = c
-	}
-	return true
+	h, ok := f.at(c.Head.Sequence)
+	return !ok || f.holds(f.claims[c.Head.Sequence], h)
 }
 
-// Expect tells of a checkpoint from elsewhere, before or while the chain is fed.
-// Those whose link is not there wait for it, 65,536 of them at most; any more are
-// not checked.
-func (f *Follower) Expect(signed []byte) {
+// Expect tells of a checkpoint from elsewhere, before the chain is fed. The error
+// is of what is no signed note at all; one that is, and does not count, breaks the
+// chain at the record that it begins behind.
+func (f *Follower) Expect(signed []byte) error {
+	if err := checkNote(signed); err != nil {
+		return err
+	}
 	if c, ok := f.open(signed, "given beside the chain"); ok {
 		f.place(c)
 	}
+	return nil
 }
 
 // Checkpoint takes one that stands in the chain's own export or store, behind
 // the link that it is of. One that stands before its link breaks the chain, as
 // links are missing there: tell Expect of such that come early. One that stands
-// more than 65,536 links behind is not checked.
+// 65,536 records or more behind is not checked, except against others of the same
+// link. A millionth is the last: one more breaks the chain, as it is too much to
+// check.
 func (f *Follower) Checkpoint(signed []byte) bool {
 	head := f.report.Head
+	if f.notes++; f.notes > maxNotes {
+		return f.tooMuch(breakf(head.Sequence, "there are more than %d checkpoints, too many to check at once", maxNotes))
+	}
 	c, ok := f.open(signed, "behind this record")
 	if !ok {
 		return f.report.Broken == nil
@@ -207,6 +228,12 @@ func (f *Follower) Checkpoint(signed []byte) bool {
 			c.Head.Sequence, c.Time.Format(timeForm), head.Sequence))
 	}
 	return f.place(c)
+}
+
+// tooMuch ends it without a verdict, if nothing did before.
+func (f *Follower) tooMuch(b *Break) bool {
+	f.excess = f.excess || f.report.Broken == nil
+	return f.breaks(b)
 }
 
 // Link takes the next link, and says whether the chain holds so far. It keeps
@@ -266,29 +293,34 @@ func (f *Follower) Stub(s Stub) bool {
 		return f.breaks(breakf(head.Sequence+1, "removed: records %d to %d are said to be disposed of, and only the beginning of a chain can be", s.First, s.Last))
 	case s.First != head.Sequence+1 || s.Last < s.First || s.From != head.Hash:
 		return f.breaks(breakf(head.Sequence+1, "removed: what says that records %d to %d were disposed of does not continue the chain", s.First, s.Last))
-	case len(f.stubs) >= maxPending:
-		return f.breaks(breakf(s.First, "more than %d runs of records were disposed of: too many to check", maxPending))
+	case len(f.stubs) >= maxStubs:
+		return f.tooMuch(breakf(s.First, "more than %d runs of records were disposed of: too many to check", maxStubs))
 	}
 	f.stubs[s.First] = s
 	f.report.Disposed += s.Last - s.First + 1
 	return f.passed(Head{s.Last, s.Hash})
 }
 
-// attest looks for stubs that a record attests.
+// attest looks for the stub that a record attests: one whose numbers and hashes
+// it has, with a note that is of them and of this chain, and signed.
 func (f *Follower) attest(record []byte) {
-	if !bytes.Contains(record, []byte(`"`+DisposeEvent+`"`)) {
-		return // which spares the others from being parsed
-	}
-	r, err := ParseRecord(record)
-	if err != nil || r.Event != DisposeEvent {
+	details := attested(record)
+	first, err := strconv.ParseUint(details["first"], 10, 64)
+	stub, waits := f.stubs[first]
+	if err != nil || !waits {
 		return
 	}
-	first, err := strconv.ParseUint(r.Details["first"], 10, 64)
-	if err != nil {
-		return
+	for name, want := range stub.DisposeDetails([]byte(details["note"])) {
+		if details[name] != want {
+			return
+		}
 	}
-	for name, want := range f.stubs[first].DisposeDetails() {
-		if r.Details[name] != want {
+	if !f.keyless {
+		if f.badKeys != nil {
+			return
+		}
+		d, err := openDisposal([]byte(details["note"]), f.keys)
+		if err != nil || d.Origin != f.report.Origin || d.Stub != stub {
 			return
 		}
 	}
@@ -313,7 +345,8 @@ func (f *Follower) End(h Head) bool {
 
 // Export takes an export that continues the chain, to its end or to the first
 // break, which Finish reports. The error is of one that cannot be checked: it is
-// of another chain or filtered, has a line of no known form, or cannot be read.
+// of another chain or filtered, has a line of no known form, more checkpoints or
+// stubs than are checked, or cannot be read.
 func (f *Follower) Export(i *Importer) error {
 	if i.Origin != f.report.Origin {
 		return fmt.Errorf("the export is of chain %s, not of %s", i.Origin, f.report.Origin)
@@ -342,6 +375,9 @@ func (f *Follower) Export(i *Importer) error {
 			holds = f.End(*line.End)
 		}
 	}
+	if f.excess {
+		return errors.New(f.report.Broken.Reason)
+	}
 	return nil
 }
 
@@ -361,27 +397,25 @@ func (f *Follower) begins(from Head) bool {
 	return true
 }
 
-// Finish is the report when there is no more. Checkpoints beyond the end, and
-// stubs that no record attests, break the chain.
+// Finish is the report when there is no more. Stubs that no record attests, and
+// checkpoints beyond the end, break the chain.
 func (f *Follower) Finish() Report {
-	head, unchecked := f.report.Head, 0
-	var beyond Checkpoint
-	for sequence, c := range f.waiting {
-		if sequence <= head.Sequence {
-			unchecked++
-		} else if sequence > beyond.Head.Sequence {
-			beyond = c
-		}
-	}
-	if beyond.Head.Sequence > 0 {
-		f.breaks(breakf(head.Sequence+1, "truncated: the chain ends at record %d, and the checkpoint signed at %s says that it had record %d",
-			head.Sequence, beyond.Time.Format(timeForm), beyond.Head.Sequence))
-	}
 	if len(f.stubs) > 0 {
 		s := f.stubs[slices.Min(slices.Collect(maps.Keys(f.stubs)))]
-		f.breaks(breakf(s.First, "removed: records %d to %d are said to be disposed of, and no record attests it", s.First, s.Last))
+		f.breaks(breakf(s.First, "removed: records %d to %d are said to be disposed of, and no record attests it that the server signed", s.First, s.Last))
+	}
+	head, unchecked, beyond := f.report.Head, 0, uint64(0)
+	for sequence, c := range f.claims {
+		if sequence <= head.Sequence && !c.held {
+			unchecked++
+		}
+		beyond = max(beyond, sequence)
+	}
+	if beyond > head.Sequence {
+		f.breaks(breakf(head.Sequence+1, "truncated: the chain ends at record %d, and the checkpoint signed at %s says that it had record %d",
+			head.Sequence, f.claims[beyond].time.Format(timeForm), beyond))
 	}
 	report := f.report
-	report.Unchecked += unchecked
+	report.Unchecked = unchecked
 	return report
 }

@@ -27,6 +27,24 @@ func noteAt(t testing.TB, head Head, minute int, keys ...*SigningKey) []byte {
 	return sign(t, Checkpoint{testOrigin, head, testCheckpoint.Time.Add(time.Duration(minute) * time.Minute)}, keys...)
 }
 
+// disposal is the signed note of a stub of the chain.
+func disposal(t testing.TB, s Stub, keys ...*SigningKey) []byte {
+	t.Helper()
+	note, err := s.Sign(testOrigin, testCheckpoint.Time, keys...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return note
+}
+
+// expect tells of a checkpoint from elsewhere, which is a note.
+func expect(t testing.TB, f *Follower, note []byte) {
+	t.Helper()
+	if err := f.Expect(note); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // mustBreak holds that a report is of a break at a record, whose reason says what was done.
 func mustBreak(t *testing.T, name string, r Report, sequence uint64, reason string) {
 	t.Helper()
@@ -38,9 +56,9 @@ func mustBreak(t *testing.T, name string, r Report, sequence uint64, reason stri
 func TestFollowerReports(t *testing.T) {
 	key, other, links := testKey(t, 1), testKey(t, 2), objects(10)
 	f := NewFollower(testOrigin, links[1].Head(), key.Public(), other.Public())
-	f.Expect(noteAt(t, links[0].Head(), 0, key)) // before where it begins
-	f.Expect(noteAt(t, links[1].Head(), 1, key)) // where it begins
-	f.Expect(noteAt(t, links[7].Head(), 4, other, key))
+	expect(t, f, noteAt(t, links[0].Head(), 0, key)) // before where it begins
+	expect(t, f, noteAt(t, links[1].Head(), 1, key)) // where it begins
+	expect(t, f, noteAt(t, links[7].Head(), 4, other, key))
 	for i, l := range links[2:] {
 		if !f.Link(l) {
 			t.Fatal(f.Finish().Broken)
@@ -71,7 +89,7 @@ func TestFollowerReports(t *testing.T) {
 func TestFollowerFindsWhatCheckpointsTell(t *testing.T) {
 	key, stranger, links := testKey(t, 1), testKey(t, 9), objects(6)
 	forged := func(l Link) Head { return Head{l.Sequence, [32]byte{1}} }
-	elsewhere := sign(t, Checkpoint{testName + "/tenants/x", links[3].Head(), testCheckpoint.Time}, key)
+	elsewhere := sign(t, Checkpoint{testName + "/tenants/0123456789abcdef0123456789abcdef", links[3].Head(), testCheckpoint.Time}, key)
 	for name, c := range map[string]struct {
 		beside   [][]byte
 		within   []byte // behind record 4
@@ -83,9 +101,8 @@ func TestFollowerFindsWhatCheckpointsTell(t *testing.T) {
 		"of a record behind it":   {nil, noteAt(t, links[4].Head(), 0, key), 5, "removed or truncated"},
 		"beyond the end":          {[][]byte{noteAt(t, Head{9, [32]byte{1}}, 0, key), noteAt(t, Head{8, [32]byte{1}}, 0, key)}, nil, 7, "truncated: the chain ends at record 6, and the checkpoint signed at 2026-11-01T12:04:05.000000060Z says that it had record 9"},
 		"of a stranger":           {nil, noteAt(t, links[3].Head(), 0, stranger), 4, "no known key signed"},
-		"of another chain":        {nil, elsewhere, 4, "it is of another chain, " + testName + "/tenants/x"},
-		"of nothing":              {nil, []byte("x"), 4, "not a signed checkpoint"},
-		"of nothing, beside":      {[][]byte{nil}, nil, 0, "not a signed checkpoint"},
+		"of another chain":        {nil, elsewhere, 4, "it is of another chain, " + testName + "/tenants/0123456789abcdef0123456789abcdef"},
+		"of nothing":              {nil, []byte("x"), 4, "not a signed note"},
 		"two of one size":         {[][]byte{noteAt(t, links[5].Head(), 0, key), noteAt(t, forged(links[5]), 1, key)}, nil, 6, "forked: checkpoints signed at 2026-11-01T12:04:05.000000060Z and at 2026-11-01T12:05:05.000000060Z"},
 		"one beside, one within":  {[][]byte{noteAt(t, links[3].Head(), 0, key)}, noteAt(t, forged(links[3]), 1, key), 4, "forked: checkpoints"},
 		"another hash, long ago":  {nil, noteAt(t, forged(links[1]), 0, key), 2, "forked, or rewritten"},
@@ -94,7 +111,7 @@ func TestFollowerFindsWhatCheckpointsTell(t *testing.T) {
 	} {
 		f := NewFollower(testOrigin, Head{}, key.Public())
 		for _, note := range c.beside {
-			f.Expect(note)
+			expect(t, f, note)
 		}
 		holds := true
 		for i, l := range links {
@@ -110,11 +127,11 @@ func TestFollowerFindsWhatCheckpointsTell(t *testing.T) {
 		}
 	}
 	f := NewFollower(testOrigin, links[2].Head(), key.Public())
-	f.Expect(noteAt(t, links[0].Head(), 0, key))
-	f.Expect(noteAt(t, forged(links[0]), 1, key))
+	expect(t, f, noteAt(t, links[0].Head(), 0, key))
+	expect(t, f, noteAt(t, forged(links[0]), 1, key))
 	mustBreak(t, "two of one size before the beginning", f.Finish(), 1, "forked: checkpoints")
 	f = NewFollower(testOrigin, Head{}, "none")
-	f.Expect(noteAt(t, links[0].Head(), 0, key))
+	expect(t, f, noteAt(t, links[0].Head(), 0, key))
 	mustBreak(t, "a key that is none", f.Finish(), 0, "no public key")
 	mustBreak(t, "another beginning", NewFollower(testOrigin, Head{0, [32]byte{1}}).Finish(), 1, "does not begin as chains do")
 }
@@ -150,11 +167,11 @@ func TestStubs(t *testing.T) {
 	first := Stub{First: 1, Last: 2, Hash: links[1].Hash}
 	second := Stub{First: 3, Last: 4, From: links[1].Hash, Hash: links[3].Hash}
 	attest := func(event string, change map[string]string) []byte {
-		details := second.DisposeDetails()
+		details := second.DisposeDetails(disposal(t, second, key))
 		maps.Copy(details, change)
 		return Record{Time: testCheckpoint.Time, Event: event, Outcome: Success, Details: details}.Canonical()
 	}
-	grow(Record{Time: testCheckpoint.Time, Event: DisposeEvent, Details: first.DisposeDetails()}.Canonical())
+	grow(Record{Time: testCheckpoint.Time, Event: DisposeEvent, Details: first.DisposeDetails(disposal(t, first, key))}.Canonical())
 	whole := links
 
 	for name, c := range map[string]struct {
@@ -169,6 +186,9 @@ func TestStubs(t *testing.T) {
 		"attested as another":    {[]Stub{first, second}, attest("config.change", nil), 3, "no record attests it"},
 		"attested longer":        {[]Stub{first, second}, attest(DisposeEvent, map[string]string{"last": "5"}), 3, "no record attests it"},
 		"attested other hashes":  {[]Stub{first, second}, attest(DisposeEvent, map[string]string{"from": zeroes}), 3, "no record attests it"},
+		"attested without note":  {[]Stub{first, second}, attest(DisposeEvent, map[string]string{"note": ""}), 3, "no record attests it that the server signed"},
+		"attested as the first":  {[]Stub{first, second}, attest(DisposeEvent, map[string]string{"note": string(disposal(t, first, key))}), 3, "no record attests it"},
+		"attested by a stranger": {[]Stub{first, second}, attest(DisposeEvent, map[string]string{"note": string(disposal(t, second, testKey(t, 9)))}), 3, "no record attests it"},
 		"attested other numbers": {[]Stub{first, second}, attest(DisposeEvent, map[string]string{"first": "03"}), 3, "no record attests it"},
 		"with a gap":             {[]Stub{second}, nil, 1, "does not continue the chain"},
 		"overlapping":            {[]Stub{first, first}, nil, 3, "does not continue the chain"},
@@ -177,8 +197,8 @@ func TestStubs(t *testing.T) {
 		"of nothing":             {[]Stub{{First: 1, Last: 0}}, nil, 1, "does not continue the chain"},
 	} {
 		f := NewFollower(testOrigin, Head{}, key.Public())
-		f.Expect(noteAt(t, whole[0].Head(), 0, key)) // of a record that is no more
-		f.Expect(noteAt(t, Head{c.stubs[0].Last, c.stubs[0].Hash}, 0, key))
+		expect(t, f, noteAt(t, whole[0].Head(), 0, key)) // of a record that is no more
+		expect(t, f, noteAt(t, Head{c.stubs[0].Last, c.stubs[0].Hash}, 0, key))
 		holds, last := true, Head{}
 		for _, s := range c.stubs {
 			holds = holds && f.Stub(s)
@@ -211,6 +231,29 @@ func TestStubs(t *testing.T) {
 	f = NewFollower(testOrigin, whole[1].Head())
 	f.Stub(second)
 	mustBreak(t, "a stub of a chain that does not begin at its first record", f.Finish(), 3, "only the beginning of a chain")
+}
+
+// Without a key, what attests a stub is held against it by what it says alone.
+func TestStubsWithoutAKey(t *testing.T) {
+	stub := Stub{First: 1, Last: 5, Hash: [32]byte{5}}
+	for name, c := range map[string]struct {
+		note  []byte
+		key   []string
+		holds bool
+	}{
+		"a note of a stranger":           {disposal(t, stub, testKey(t, 9)), nil, true},
+		"no note":                        {nil, nil, true},
+		"no note, and a key":             {nil, []string{testKey(t, 1).Public()}, false},
+		"a note, and a key":              {disposal(t, stub, testKey(t, 1)), []string{testKey(t, 1).Public()}, true},
+		"a note, and a key that is none": {disposal(t, stub, testKey(t, 1)), []string{"none"}, false},
+	} {
+		f := NewFollower(testOrigin, Head{}, c.key...)
+		f.Stub(stub)
+		f.Link(Head{stub.Last, stub.Hash}.Next(Record{Time: testCheckpoint.Time, Event: DisposeEvent, Details: stub.DisposeDetails(c.note)}.Canonical()))
+		if r := f.Finish(); (r.Broken == nil) != c.holds {
+			t.Errorf("%s: %v", name, r.Broken)
+		}
+	}
 }
 
 // A checkpoint is checked as long as its link is not too far back, and counted
@@ -267,7 +310,7 @@ func TestFollowerTakesExportsThatFollow(t *testing.T) {
 		"that ends later":     {strings.Replace(part(links[2].Head(), links[3:]), `"sequence":6}}`, `"sequence":8}}`, 1), 7, "cut off: the export says that it ends at record 8", ""},
 		"that ends earlier":   {strings.Replace(part(links[2].Head(), links[3:]), `"sequence":6}}`, `"sequence":5}}`, 1), 6, "inserted: the export says that it ends at record 5", ""},
 		"that ends elsewhere": {strings.Replace(part(links[2].Head(), links[3:]), `{"end":{"hash":"`+hex.EncodeToString(links[5].Hash[:]), `{"end":{"hash":"`+zeroes, 1), 6, "edited: the export says that it ends with another hash", ""},
-		"of another chain":    {strings.Replace(first, "/server", "/tenants/x", 1), 0, "", "the export is of chain " + testName + "/tenants/x"},
+		"of another chain":    {strings.Replace(first, "/server", "/tenants/0123456789abcdef0123456789abcdef", 1), 0, "", "the export is of chain " + testName + "/tenants/0123456789abcdef0123456789abcdef"},
 		"that is filtered":    {exportOf(t, links[2].Head(), true, (*Exporter).End), 0, "", "filtered"},
 		"with an odd line":    {strings.Replace(part(links[2].Head(), links[3:]), "\n{\"hash\"", "\n{\"hush\"", 1), 0, "", "behind record 3: line 2: not a line"},
 		"with an empty line":  {part(links[2].Head(), links[3:]) + "\n", 0, "", "behind record 6: line 6: the export goes on"},

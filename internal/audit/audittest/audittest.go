@@ -59,6 +59,15 @@ func Note(tb testing.TB, origin string, head audit.Head, keys ...*audit.SigningK
 	return note
 }
 
+// Disposal is the record that attests that the records of a stub were disposed of.
+func Disposal(stub audit.Stub, note []byte) []byte {
+	details := stub.DisposeDetails(note)
+	if note == nil {
+		delete(details, "note")
+	}
+	return audit.Record{Time: start, Event: audit.DisposeEvent, Actor: "system:server", Outcome: audit.Success, Details: details}.Canonical()
+}
+
 // Export is the export of links from the beginning of a chain, with a
 // checkpoint, signed by key, behind every so many records and the last one.
 func Export(tb testing.TB, origin string, links []audit.Link, every int, key *audit.SigningKey) []byte {

@@ -3,7 +3,6 @@ package audittest
 import (
 	"bytes"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"iter"
 	"math/rand/v2"
@@ -328,14 +327,81 @@ var kinds = []kind{
 			return Tampering{}, false
 		}
 		stub := audit.Stub{First: 1, Last: uint64(k) + 1, Hash: s.links[k].Hash}
-		details, err := json.Marshal(stub.DisposeDetails())
-		if err != nil {
-			s.tb.Fatal(err)
-		}
-		forged := s.links[s.last()].Head().Next([]byte(`{"details":` + string(details) + `,"event":"` + audit.DisposeEvent + `","outcome":"success","schema":1,"time":"2026-11-01T12:00:00.000000000Z"}`))
-		return found(slices.Concat(s.lines[:1], [][]byte{stubLine(audit.Head{}, s.links[k].Head())},
-			s.lines[s.at[k]+1:len(s.lines)-1], [][]byte{linkLine(forged), endLine(forged.Head())}), 1)
+		return s.disposed(k, stub, s.disposal(s.origin, stub, s.key), nil)
 	}},
+	{"disposed of up to it, attested without a note", func(s *source, k, _ int) (Tampering, bool) {
+		return s.disposed(k, s.stub(k), nil, nil)
+	}},
+	{"disposed of up to it, with the note of another chain", func(s *source, k, _ int) (Tampering, bool) {
+		name, _, _ := strings.Cut(s.origin, "/")
+		return s.disposed(k, s.stub(k), s.disposal(name+"/tenants/"+strings.Repeat("0", 32), s.stub(k), s.key), nil)
+	}},
+	{"disposed of up to it, with the note of another disposal", func(s *source, k, j int) (Tampering, bool) {
+		if k == j {
+			return Tampering{}, false
+		}
+		return s.disposed(k, s.stub(k), s.disposal(s.origin, s.stub(j), s.key), nil)
+	}},
+	{"disposed of up to it, with the note of other records", func(s *source, k, j int) (Tampering, bool) {
+		other := s.stub(k)
+		other.Hash[j%len(other.Hash)] ^= 1
+		return s.disposed(k, s.stub(k), s.disposal(s.origin, other, s.key), nil)
+	}},
+	{"disposed of up to it, with the note of another key", func(s *source, k, _ int) (Tampering, bool) {
+		name, _, _ := strings.Cut(s.origin, "/")
+		return s.disposed(k, s.stub(k), s.disposal(s.origin, s.stub(k), Key(s.tb, name, 0xEE)), nil)
+	}},
+	{"disposed of up to it, with a checkpoint for a note", func(s *source, k, _ int) (Tampering, bool) {
+		return s.disposed(k, s.stub(k), Note(s.tb, s.origin, s.links[k].Head(), s.key), nil)
+	}},
+	{"disposed of up to it, with an altered note", func(s *source, k, j int) (Tampering, bool) {
+		note := s.disposal(s.origin, s.stub(k), s.key)
+		at := j * len(note) / (s.last() + 1)
+		note[at] ^= 1
+		return s.disposed(k, s.stub(k), note, nil)
+	}},
+	{"disposed of up to it, with a record that no server writes", func(s *source, k, j int) (Tampering, bool) {
+		edits := [][2]string{
+			{`"schema":1`, `"schema":2`}, {`"schema":1,`, ``}, {`"schema":1`, `"schema":1,"schema":1`}, {`"event":"`, `"event": "`}, {`{"actor"`, `{"actor":"a","actor"`},
+			{`"time":"2`, `"time":"x`}, {`"outcome":"success"`, `"outcome":""`}, {`,"time"`, `,"session":"\u2028","time"`}, {`,"time"`, `,"session":"` + "\u2028" + `","time"`},
+			{`,"schema"`, `,"revision":1,"schema"`}, {`,"schema"`, `,"resources":["a"],"schema"`}, {`"first":"1"`, `"first":"01"`}, {`,"time"`, `,"tame":"a","time"`},
+			{`"actor":"s`, `"actor":"\u0073`}, {`"event":"` + audit.DisposeEvent, `"event":"audit.export`}, {`"actor":"s`, `"Actor":"s`}, {`"schema":1`, `"schema":1.0`},
+		}
+		edit := edits[j%len(edits)]
+		return s.disposed(k, s.stub(k), s.disposal(s.origin, s.stub(k), s.key), func(record string) string {
+			return strings.Replace(record, edit[0], edit[1], 1)
+		})
+	}},
+}
+
+// stub stands for all records up to k.
+func (s *source) stub(k int) audit.Stub {
+	return audit.Stub{First: 1, Last: uint64(k), Hash: s.links[k].Hash}
+}
+
+// disposal is the signed note of one.
+func (s *source) disposal(origin string, stub audit.Stub, key *audit.SigningKey) []byte {
+	s.tb.Helper()
+	note, err := stub.Sign(origin, start, key)
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	return note
+}
+
+// disposed is the export with a stub in the place of the records up to k, and a
+// record behind the last that says that those of attested were disposed of.
+func (s *source) disposed(k int, attested audit.Stub, note []byte, edit func(string) string) (Tampering, bool) {
+	record := string(Disposal(attested, note))
+	if edit != nil {
+		whole := record
+		if record = edit(record); record == whole {
+			s.tb.Fatalf("nothing was changed in %s", record)
+		}
+	}
+	forged := s.links[s.last()].Head().Next([]byte(record))
+	return found(slices.Concat(s.lines[:1], [][]byte{stubLine(audit.Head{}, s.links[k].Head())},
+		s.lines[s.at[k]+1:len(s.lines)-1], [][]byte{linkLine(forged), endLine(forged.Head())}), 1)
 }
 
 // Tamperings are all ways to tamper with each single record of an export, and
