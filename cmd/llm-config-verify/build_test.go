@@ -40,7 +40,7 @@ func newSigner(name string, seed byte) signer {
 var (
 	firstKey  = newSigner(testName, 'a')
 	secondKey = newSigner(testName, 'b')
-	foreign   = newSigner("elsewhere", 'c')
+	foreign   = newSigner("llm-config-ffffffffffffffff", 'c')
 )
 
 // sign makes a note of a text that ends in a newline.
@@ -123,10 +123,21 @@ func (c *chain) disposed(first, last int) string {
 	return fmt.Sprintf(`{"disposed":{"first":%d,"from":%q,"hash":%q,"last":%d}}`, first, c.hex(first-1), c.hex(last), last)
 }
 
+// disposalText is what is signed of disposed(first, last).
+func (c *chain) disposalText(first, last int) string {
+	from, hash := c.hash(first-1), c.hash(last)
+	return fmt.Sprintf("%s\ndisposed %d %d\n%s\n%s\ntime 2026-11-22T00:00:00.123456789Z\n", c.origin, first, last,
+		base64.StdEncoding.EncodeToString(from[:]), base64.StdEncoding.EncodeToString(hash[:]))
+}
+
 // disposal is the record that attests disposed(first, last).
 func (c *chain) disposal(first, last int) string {
-	return fmt.Sprintf(`{"actor":"system","details":{"first":"%d","from":%q,"hash":%q,"last":"%d"},"event":"audit.dispose","outcome":"success","schema":1}`,
-		first, c.hex(first-1), c.hex(last), last)
+	return c.disposalBy(first, last, sign(c.disposalText(first, last), firstKey))
+}
+
+func (c *chain) disposalBy(first, last int, note string) string {
+	return fmt.Sprintf(`{"actor":"system","details":{"first":"%d","from":%q,"hash":%q,"last":"%d","note":"%s"},"event":"audit.dispose","outcome":"success","schema":1,"time":"2026-11-22T06:00:00.000000000Z"}`,
+		first, c.hex(first-1), c.hex(last), last, strings.ReplaceAll(note, "\n", `\n`))
 }
 
 func (c *chain) end(n int) string {
@@ -215,7 +226,7 @@ func write(t testing.TB, text string) string {
 // holds wants the program to find nothing.
 func (o outcome) holds(t *testing.T) {
 	t.Helper()
-	if o.code != exitHolds || !strings.HasPrefix(o.stdout, "HOLDS: chain "+testOrigin+"\n") || o.stderr != "" {
+	if o.code != exitHolds || !strings.HasPrefix(o.stdout, "HOLDS") || !strings.Contains(o.stdout, ": chain "+testOrigin+"\n") || o.stderr != "" {
 		t.Errorf("exit %d, wanted it to hold\n%s%s", o.code, o.stdout, o.stderr)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"unicode/utf8"
 )
 
@@ -50,12 +49,10 @@ type stub struct {
 // line is one line behind the first; what it holds is good until the next one.
 type line struct {
 	kind     kind
-	sequence uint64 // of a record
-	hash     []byte // of a record, in hexadecimal
+	position // of a record, or the end
 	record   []byte
 	disposed stub
 	note     []byte
-	end      position
 }
 
 // errCutOff says that the input ended where a line should have been.
@@ -88,7 +85,7 @@ func openExport(name string, in io.Reader) (*export, error) {
 	c.want(`","sequence":`)
 	e.from.sequence = c.sequence()
 	c.want(`}}`)
-	if !c.done() || !validOrigin(origin) {
+	if !c.done() || !isOrigin(string(origin)) {
 		return nil, e.unfit("its first line is not that of an export")
 	}
 	if filtered {
@@ -96,14 +93,6 @@ func openExport(name string, in io.Reader) (*export, error) {
 	}
 	e.origin = string(origin)
 	return e, nil
-}
-
-// validOrigin says that an origin is of those characters that are written in one
-// way only, wherever they stand.
-func validOrigin(origin []byte) bool {
-	return len(origin) > 0 && len(origin) <= maxName && !bytes.ContainsFunc(origin, func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '.' && r != '_' && r != '/'
-	})
 }
 
 // unfit says where the input is no export.
@@ -145,7 +134,7 @@ func (e *export) read(l *line) error {
 	switch {
 	case c.has(`{"hash":"`):
 		l.kind = recordLine
-		l.hash = c.take(64)
+		l.hash = c.hash()
 		c.want(`","record":`)
 		l.record, l.sequence = c.recordAndSequence()
 	case c.has(`{"disposed":{"first":`):
@@ -160,13 +149,15 @@ func (e *export) read(l *line) error {
 		c.want(`}}`)
 	case c.has(`{"checkpoint":"`):
 		l.kind = checkpointLine
-		l.note = c.note()
-		c.want(`"}`)
+		// Of all escapes a note can only need that of the newline.
+		l.note = bytes.ReplaceAll(c.until('"'), []byte(`\n`), []byte("\n"))
+		c.want("}")
+		c.bad = c.bad || !hasNoteCharacters(l.note)
 	case c.has(`{"end":{"hash":"`):
 		l.kind = endLine
-		l.end.hash = c.hash()
+		l.hash = c.hash()
 		c.want(`","sequence":`)
-		l.end.sequence = c.sequence()
+		l.sequence = c.sequence()
 		c.want(`}}`)
 	default:
 		return e.unfit("the line is none of an export")
@@ -225,24 +216,13 @@ func (c *cutter) until(b byte) []byte {
 	return taken
 }
 
+// hash takes 64 hexadecimal digits in lower case.
 func (c *cutter) hash() (hash [32]byte) {
 	text := c.take(2 * len(hash))
-	if !isHash(text) {
+	if _, err := hex.Decode(hash[:], text); err != nil || text == nil || bytes.ContainsAny(text, "ABCDEF") {
 		c.bad = true
-		return hash
 	}
-	_, _ = hex.Decode(hash[:], text) // isHash has looked at every digit
 	return hash
-}
-
-// isHash says that text is a hash as exports write it, in lower case.
-func isHash(text []byte) bool {
-	for _, b := range text {
-		if (b < '0' || b > '9') && (b < 'a' || b > 'f') {
-			return false
-		}
-	}
-	return len(text) == 64
 }
 
 // sequence takes a decimal number in its only form.
@@ -272,34 +252,6 @@ func (c *cutter) recordAndSequence() ([]byte, uint64) {
 	sequence := c.sequence()
 	c.want("}")
 	return record, sequence
-}
-
-// unescape knows the escapes that note lets pass.
-var unescape = strings.NewReplacer(`\n`, "\n", `\"`, `"`, `\\`, `\`)
-
-// note takes a JSON string up to its closing quote. Of the escapes of RFC 8785 a
-// note can only need these three, since it may hold no control character but the
-// newline.
-func (c *cutter) note() []byte {
-	for i := 0; i < len(c.rest); i++ {
-		switch b := c.rest[i]; {
-		case b == '"':
-			note := []byte(unescape.Replace(string(c.take(i))))
-			c.bad = c.bad || len(note) > maxNote
-			return note
-		case b < ' ':
-			c.bad = true
-			return nil
-		case b == '\\':
-			i++
-			if i == len(c.rest) || !strings.ContainsRune(`n"\`, rune(c.rest[i])) {
-				c.bad = true
-				return nil
-			}
-		}
-	}
-	c.bad = true
-	return nil
 }
 
 func (c *cutter) done() bool { return !c.bad && len(c.rest) == 0 }

@@ -40,6 +40,18 @@
 // the checkpoint of a transparency log (c2sp.org/tlog-checkpoint), but the hash
 // is the end of a chain of hashes, not the root of a tree.
 //
+// # Disposal
+//
+// Records whose time of retention is over are disposed of, the oldest first. The
+// server signs that too, as a note of five lines, which nobody can take for a
+// checkpoint:
+//
+//	<origin>
+//	disposed <first> <last>
+//	<base64 of the hash before record first>
+//	<base64 of the hash of record last>
+//	time <as above>
+//
 // # Export
 //
 // An export is UTF-8 text of lines that end in a newline, each of them JSON with
@@ -53,19 +65,57 @@
 //
 // The first line names the chain, and the record behind which the export begins.
 // The last one says where it ends; an export without it was cut off. Between them
-// are records in order, and checkpoints. A "disposed" line stands for records F to
-// L, whose time of retention was over: such lines stand before all records and
-// cover the chain from its beginning, and each is attested by a later record, in
-// the same export, with event "audit.dispose" and details first, last, from, hash.
-// An export with "filtered":true in its first line leaves records out on purpose,
-// and cannot be checked.
+// are records in order, and checkpoints, each behind its record. A "disposed" line
+// stands for records F to L: such lines stand before all records and cover the
+// chain from its beginning, and each is attested by a later record in the same
+// export. An export with "filtered":true in its first line leaves records out on
+// purpose, and cannot be checked.
+//
+// # Rules
+//
+// What could be read in two ways is not read at all. The server's own verifier
+// keeps the same rules:
+//
+//   - A name is llm-config- and 16 hexadecimal digits in lower case; an origin is a
+//     name, and /server or /tenants/ with 32 of them. All base64 is padded, and
+//     has no unused bit set. Numbers have no zero in front, and end at 2^53-1.
+//   - A line has at most 4 MiB. A note has at most 8192 bytes: printable ASCII
+//     without " and \, newlines, and the em dashes of its signatures. So the
+//     newline is all that is ever escaped in a "checkpoint" line.
+//   - A note has 1 to 16 signature lines, all of the form above whoever signed, no
+//     two of one key. One known key must have signed; a wrong signature of any known
+//     key spoils the note. Signatures of unknown keys are passed over.
+//   - A checkpoint in an export that does not keep this, or is of another chain,
+//     is a break at the record it stands behind; one that is given with -checkpoint
+//     is one at the record the export begins behind, or, when it is no note at all,
+//     nothing that can be read.
+//   - A checkpoint is held against its record if that is one of the last 65,536, or
+//     still to come when it was given with -checkpoint. Besides, two of one record
+//     that differ are a break wherever they stand: of every record for which there
+//     is one it is remembered what was signed. An export has at most 1,000,000.
+//   - A record is one JSON object, as far as brackets and quotes tell.
+//   - A record attests a disposal when its event is "audit.dispose", its details
+//     first, last (decimal), from and hash (hexadecimal) are those of the line, and
+//     its detail note is the signed note of that disposal. It must be written as
+//     the server writes records, to the byte: schema 1, the members sorted, none
+//     unknown, repeated or empty, no resources and no revision; at most 64 KiB of
+//     printable ASCII and em dashes, no escape that begins with \u. At most 65,536
+//     disposed lines can wait for theirs.
+//   - Without any key, notes are not looked at: checkpoints prove nothing then, and
+//     a disposal is matched by first, last, from and hash alone. The report says so.
+//   - Exports that are given together must be of one chain and agree wherever both
+//     have a record, and each must end at a record that another has which goes on,
+//     or ends last. So what is signed in one of them vouches for all.
+//   - The first fault counts, in the order of the lines; at the end of an export
+//     come disposals that nothing attests, then a checkpoint of a record beyond it.
 //
 // # What it proves
 //
 // That the chain holds says: no record between the export's first and its newest
 // valid checkpoint was edited, removed, inserted or moved since that checkpoint
-// was signed, unless the server's private key was stolen. That holds whoever kept
-// the records and whoever made the export.
+// was signed, and those that are gone were disposed of by the server, unless the
+// server's private key was stolen. That holds whoever kept the records and whoever
+// made the export.
 //
 // # What it does not prove
 //
@@ -75,6 +125,8 @@
 //     the server sent to a place it cannot rewrite, and give it with -checkpoint:
 //     an export that ends before it was cut off.
 //   - Without a checkpoint the whole chain may have been written anew.
+//   - Of an export that does not begin with the chain, nothing is said of what was
+//     before: its report begins with HOLDS from that record.
 //   - The times in records and checkpoints are those of the server's clock.
 //   - That an event was recorded at all, and that its record was true when it was
 //     written, rests on the server.
@@ -118,14 +170,14 @@ Usage:
   llm-config-verify [flags] EXPORT…
 
 EXPORT is a file of NDJSON as "llm-config audit export" writes it, or - for
-standard input. Several exports must be of one chain, and are compared.
+standard input. Several exports must be of one chain, and overlap or go on where
+another ends; they are compared.
 
 Flags:
   -key KEY           a public key, <name>+<hash>+<base64>, or @FILE with one a
                      line; repeat it for every key that ever signed
   -checkpoint FILE   a signed checkpoint that was kept elsewhere, which the export
                      must reach and agree with; may be repeated
-  -json              one JSON object instead of text
 
 Example:
   llm-config-verify -key @audit.keys -checkpoint kept/2026-06-30.note audit.ndjson
@@ -146,7 +198,6 @@ type order struct {
 	keys        []key
 	checkpoints []string // files
 	exports     []string // files, or -
-	json        bool
 }
 
 // run runs one command line and returns the code to exit with.
@@ -156,18 +207,33 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		fmt.Fprint(stdout, help)
 		return exitHolds
 	}
-	var r report
+	var verdict string
+	var found *broken
 	if err == nil {
-		r, err = o.verify(stdin)
+		verdict, err = o.verify(stdin)
 	}
-	return r.print(o.json, err, stdout, stderr)
+	if errors.As(err, &found) {
+		err = nil
+	}
+	if err == nil { // a verdict that nobody got is none
+		if _, err = io.WriteString(stdout, verdict); err != nil {
+			err = fmt.Errorf("the report could not be written: %w", err)
+		}
+	}
+	switch {
+	case err != nil:
+		fmt.Fprintf(stderr, "llm-config-verify: %v\n", err)
+		return exitUnreadable
+	case found != nil:
+		return exitBroken
+	}
+	return exitHolds
 }
 
 func parse(args []string) (order, error) {
 	var o order
 	flags := flag.NewFlagSet("llm-config-verify", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	flags.BoolVar(&o.json, "json", false, "")
 	flags.Func("key", "", o.addKey)
 	flags.Func("checkpoint", "", func(name string) error {
 		o.checkpoints = append(o.checkpoints, name)
@@ -228,8 +294,9 @@ func (o *order) addKey(text string) error {
 	return nil
 }
 
-// verify opens all that was named and checks it.
-func (o *order) verify(stdin io.Reader) (report, error) {
+// verify opens all that was named and checks it. It answers what is to be told;
+// a break is both that and the error.
+func (o *order) verify(stdin io.Reader) (string, error) {
 	v := newVerifier(o.keys)
 	for _, name := range o.exports {
 		in := stdin
@@ -238,26 +305,31 @@ func (o *order) verify(stdin io.Reader) (report, error) {
 		} else {
 			file, err := os.Open(name)
 			if err != nil {
-				return report{}, err
+				return "", err
 			}
 			defer file.Close()
 			in = file
 		}
 		if err := v.add(name, in); err != nil {
-			return v.report(), err
+			return "", err
 		}
 	}
+	var elsewhere []kept
 	for _, name := range o.checkpoints {
-		note, err := readFile(name, maxNote)
+		b, err := readFile(name, maxNote)
 		if err != nil {
-			return v.report(), err
+			return "", err
 		}
-		if err := v.expect(name, note); err != nil {
-			return v.report(), err
+		n, err := parseNote(b)
+		if err != nil {
+			return "", fmt.Errorf("%s %w", name, err)
 		}
+		elsewhere = append(elsewhere, kept{name, n})
 	}
-	err := v.run()
-	return v.report(), err
+	err := v.run(elsewhere)
+	var found *broken
+	errors.As(err, &found)
+	return v.report(found), err
 }
 
 // readFile reads a small file, which may be anything that can be opened.

@@ -29,6 +29,7 @@ func TestTranscript(t *testing.T) {
 		"cut.ndjson":       text(c.lines(0, 8)[:7]...),
 		"short.ndjson":     text(c.lines(0, 6)...),
 		"forked.ndjson":    forked.whole(),
+		"forged.ndjson":    text(forked.lines(0, 3)...),
 		"part.ndjson":      text(append([]string{c.header(4), c.checkpoint(2)}, c.lines(4, 8)[1:]...)...),
 		"disposed.ndjson":  text(append([]string{disposed.header(0), disposed.disposed(1, 5)}, disposed.lines(5, 9, 9)[1:]...)...),
 		"removed.ndjson":   text(append([]string{c.header(0), c.disposed(1, 5)}, c.lines(5, 8)[1:]...)...),
@@ -50,17 +51,17 @@ func TestTranscript(t *testing.T) {
 		"-key @audit.keys signed.ndjson",
 		"audit.ndjson",
 		"-key @audit.keys edited.ndjson",
-		"-key @audit.keys -json edited.ndjson",
-		"-key @audit.keys -json audit.ndjson",
 		"-key @audit.keys cut.ndjson",
 		"-key @audit.keys -checkpoint at-7.note audit.ndjson",
 		"-key @audit.keys -checkpoint at-7.note short.ndjson",
 		"-key @audit.keys -checkpoint forked-at-7.note audit.ndjson",
 		"-key @audit.keys part.ndjson",
 		"-key @audit.keys disposed.ndjson",
+		"disposed.ndjson",
 		"-key @audit.keys removed.ndjson",
 		"-key @audit.keys audit.ndjson short.ndjson",
 		"-key @audit.keys audit.ndjson forked.ndjson",
+		"-key @audit.keys forged.ndjson part.ndjson",
 		"-key @other.keys audit.ndjson",
 		"-key @audit.keys empty.ndjson",
 		"-key @audit.keys filtered.ndjson",
@@ -106,31 +107,29 @@ func TestWrongUse(t *testing.T) {
 		keys.WriteString(newSigner(testName, byte(i)).vkey + "\n")
 	}
 	for reason, args := range map[string][]string{
-		"no export was named":                            {},
-		"at most 16 can be compared":                     strings.Fields(strings.Repeat("x ", 17)),
-		"the limit is 10000":                             append(many, "x"),
-		"flag provided but not defined: -quick":          {"-quick", export},
-		"worth nothing without the key":                  {"-checkpoint", "x", export},
-		"flags come first":                               {export, "-json"},
-		"can be read once":                               {"-", "-"},
-		"no such file":                                   {"missing"},
-		"is a directory":                                 {t.TempDir()},
-		"open absent.keys":                               {"-key", "@absent.keys", export},
-		"more than 64 keys":                              {"-key", "@" + write(t, keys.String()), export},
-		"longer than 65536 bytes":                        {"-key", "@" + write(t, strings.Repeat("\n", maxKeyFile+1)), export},
-		`"hello" is not a public key`:                    {"-key", "hello", export},
-		"open absent.note":                               {"-key", firstKey.vkey, "-checkpoint", "absent.note", export},
-		"does not fit its own hash":                      {"-key", strings.Replace(firstKey.vkey, testName, "other", 1), export},
-		"is not an Ed25519 key":                          {"-key", "a+00000000+BAAA", export},
-		`"+00000000+AQAA" is not a public key`:           {"-key", "+00000000+AQAA", export},
-		`"a b+00000000+AQAA" is not a public key`:        {"-key", "a b+00000000+AQAA", export},
-		`"a\x1b+00000000+AQAA" is not a public key`:      {"-key", "a\x1b+00000000+AQAA", export},
-		`"a+00000000" is not a public key`:               {"-key", "a+00000000", export},
-		`"a+00000000+" is not a public key`:              {"-key", "a+00000000+", export},
-		`"a+00000000+AQAA+AQAA" is not a public key`:     {"-key", "a+00000000+AQAA+AQAA", export},
-		`"a+00000000+AQ==AQ==" is not a public key`:      {"-key", "a+00000000+AQ==AQ==", export},
-		"key a is not an Ed25519 key, the only kind":     {"-key", "a+00000000+AQAA", export},
-		"it should read <name>+<8 hexadecimal digits>+<": {"-key", "a+00000000+AR==", export}, // unused bits set
+		"no export was named":                                    {},
+		"at most 16 can be compared":                             strings.Fields(strings.Repeat("x ", 17)),
+		"the limit is 10000":                                     append(many, "x"),
+		"flag provided but not defined: -quick":                  {"-quick", export},
+		"worth nothing without the key":                          {"-checkpoint", "x", export},
+		"flags come first":                                       {export, "-key"},
+		"can be read once":                                       {"-", "-"},
+		"no such file":                                           {"missing"},
+		"is a directory":                                         {t.TempDir()},
+		"open absent.keys":                                       {"-key", "@absent.keys", export},
+		"more than 64 keys":                                      {"-key", "@" + write(t, keys.String()), export},
+		"longer than 65536 bytes":                                {"-key", "@" + write(t, strings.Repeat("\n", maxKeyFile+1)), export},
+		`"hello" is not a public key`:                            {"-key", "hello", export},
+		"open absent.note":                                       {"-key", firstKey.vkey, "-checkpoint", "absent.note", export},
+		"does not fit its own hash":                              {"-key", strings.Replace(firstKey.vkey, testName, "llm-config-ffffffffffffffff", 1), export},
+		"is not an Ed25519 key":                                  {"-key", testName + "+00000000+BAAA", export},
+		`"+00000000+AQAA" is not a public key`:                   {"-key", "+00000000+AQAA", export},
+		`"other+00000000+AQAA" is not a public key`:              {"-key", "other+00000000+AQAA", export},
+		`"llm-config-0123456789abcdef+00000000" is not a public`: {"-key", testName + "+00000000", export},
+		`0123456789abcdef+00000000+" is not a public key`:        {"-key", testName + "+00000000+", export},
+		`+00000000+AQ==AQ==" is not a public key`:                {"-key", testName + "+00000000+AQ==AQ==", export},
+		"abcdef is not an Ed25519 key, the only kind":            {"-key", testName + "+00000000+AQAA", export},
+		"it should read llm-config-<16 digits>+<8 hexadecimal":   {"-key", testName + "+00000000+AR==", export}, // unused bits set
 	} {
 		t.Run(reason, func(t *testing.T) {
 			var stdout, stderr strings.Builder
@@ -146,7 +145,7 @@ func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("no space left
 
 // Nobody must take it for a good verdict when there was none.
 func TestVerdictThatCannotBeWritten(t *testing.T) {
-	for _, args := range [][]string{{"-"}, {"-json", "-"}} {
+	for _, args := range [][]string{{"-"}, {"-key", firstKey.vkey, "-"}} {
 		var stderr strings.Builder
 		code := run(args, strings.NewReader(numbered(2).whole()), fullDisk{}, &stderr)
 		if code != exitUnreadable || !strings.Contains(stderr.String(), "could not be written: no space left") {

@@ -370,7 +370,7 @@ func (c *cutter) stub() (s Stub) {
 
 // checkpoint cuts a note. Of all escapes it can only need that of the newline.
 func (c *cutter) checkpoint() []byte {
-	note := bytes.ReplaceAll(c.until('"'), []byte(`\n`), []byte("\n"))
+	note := append([]byte{}, bytes.ReplaceAll(c.until('"'), []byte(`\n`), []byte("\n"))...) // not nil when it is empty
 	c.text(closeOne)
 	c.ok = c.ok && checkCharacters(note) == nil
 	return note
