@@ -379,15 +379,15 @@ func (p *process) counts(ctx context.Context) error {
 	for {
 		select {
 		case <-minute.C:
-			p.flush(ctx)
+			p.flush(ctx, p.service.FlushCounts)
 		case <-ctx.Done():
 			return nil
 		}
 	}
 }
 
-func (p *process) flush(ctx context.Context) {
-	if err := p.service.FlushCounts(ctx); err != nil {
+func (p *process) flush(ctx context.Context, counts func(context.Context) error) {
+	if err := counts(ctx); err != nil {
 		p.logger.Error("counts were not put on record", "error", err.Error())
 	}
 }
@@ -406,7 +406,7 @@ func (p *process) shutdown(endpoints []endpoint) error {
 		}
 	}
 	p.service.EndWatches()
-	p.flush(ctx)
+	p.flush(ctx, p.service.FlushLastCounts)
 	p.lastCheckpoints(ctx)
 	return errors.Join(errs...)
 }

@@ -18,12 +18,13 @@ import (
 
 // How often what sees to the audit chains is run, on one instance at a time.
 const (
-	signLookEvery = time.Second // whether it is time for checkpoints
-	indexEvery    = 2 * time.Second
-	followEvery   = time.Second // alerts
-	deliverEvery  = time.Second // to sinks and anchors
-	retainEvery   = 10 * time.Minute
-	retainLook    = time.Second // whether the settings say another time to keep records
+	signLookEvery   = time.Second // whether it is time for checkpoints
+	patrolLookEvery = time.Minute // whether it is time for the next round
+	indexEvery      = 2 * time.Second
+	followEvery     = time.Second // alerts
+	deliverEvery    = time.Second // to sinks and anchors
+	retainEvery     = 10 * time.Minute
+	retainLook      = time.Second // whether the settings say another time to keep records
 )
 
 // auditing is what the audit chains are kept with, besides the database.
@@ -111,6 +112,7 @@ func (p *process) auditJobs() []jobs.Job {
 	all := []jobs.Job{
 		{Name: "audit-checkpoints", Every: signLookEvery, Run: p.signInTime()},
 		{Name: "audit-index", Every: indexEvery, Run: p.service.IndexAudit},
+		{Name: "audit-patrol", Every: patrolLookEvery, Run: p.service.PatrolAudit},
 		{Name: "audit-alerts", Every: followEvery, Run: p.service.FollowAlerts},
 		{Name: "audit-retention", Every: retainLook, Run: p.retainInTime()},
 	}

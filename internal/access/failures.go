@@ -93,19 +93,31 @@ func (f *Failures) Keep(drained []FailureCount) {
 	}
 }
 
+// Finish closes the running minute, for the last time that counts are drained.
+func (f *Failures) Finish() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.turn()
+	f.closeMinute()
+}
+
 // turn closes the minute when it is over. A clock that goes back stays in it.
 func (f *Failures) turn() {
 	now := f.clock().Truncate(time.Minute)
 	if !now.After(f.minute) {
 		return
 	}
+	f.closeMinute()
+	f.minute = now
+}
+
+func (f *Failures) closeMinute() {
 	for source, count := range f.counts {
 		if count > 1 {
 			f.finish(FailureCount{source, f.minute, count})
 		}
 	}
 	clear(f.counts)
-	f.minute = now
 }
 
 // finish keeps a count until it is drained. When there is no room it goes into

@@ -201,3 +201,23 @@ func TestFailuresAtOnce(t *testing.T) {
 		t.Errorf("%d failures were the first", firsts)
 	}
 }
+
+// TestFailuresFinish holds that what the running minute has is not lost at the end.
+func TestFailuresFinish(t *testing.T) {
+	now := time.Date(2026, 11, 1, 0, 0, 30, 0, time.UTC)
+	f := access.NewFailures(func() time.Time { return now }, 10)
+	source := netip.MustParseAddr("192.0.2.1")
+	for range 3 {
+		f.Add(source)
+	}
+	if counts := f.Drain(); len(counts) != 0 {
+		t.Errorf("while the minute runs there are %v", counts)
+	}
+	f.Finish()
+	if counts := f.Drain(); len(counts) != 1 || counts[0].Count != 3 {
+		t.Errorf("at the end there are %v, want 3 of one source", counts)
+	}
+	if !f.Add(source) {
+		t.Error("what comes after the end is not the first")
+	}
+}

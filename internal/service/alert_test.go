@@ -202,11 +202,10 @@ func TestABrokenChainIsAnAlert(t *testing.T) {
 	if report.Broken == nil {
 		t.Fatal("the chain is not broken")
 	}
-	// It is a record of the server's chain, and so counts as the server's.
-	a.raised("altered", "chain-broken server 1")
+	a.raised("altered", "chain-broken "+a.id.String()+" 1")
 	_, err = a.s.VerifyAudit(t.Context(), a.who, service.Chain{Tenant: a.tenant}, nil)
 	must(t, err)
-	a.raised("looked at again", "chain-broken server 1")
+	a.raised("looked at again", "chain-broken "+a.id.String()+" 1")
 }
 
 // What cannot be read does not silence the alerts: it is one.

@@ -62,6 +62,34 @@ func (s *Service) deletedChain(ctx context.Context, who Caller, action access.Ac
 	return id, err
 }
 
+// checkFilter refuses a filter that can select nothing: a search that finds nothing
+// is taken for an answer.
+func checkFilter(f *audit.Filter) error {
+	if err := f.Check(); err != nil {
+		return err
+	}
+	for _, action := range f.Actions {
+		family, is := strings.CutSuffix(action, "*")
+		if !slices.ContainsFunc(access.Actions, func(info access.ActionInfo) bool {
+			return string(info.Action) == action || is && strings.HasPrefix(string(info.Action), family)
+		}) {
+			return config.Errorf(config.KindBadRequest, "there is no action %q", beginning(action, maxRecordedName)).At("action").
+				Hint("actions are named like config.read, families like config.*; docs/access.md lists them")
+		}
+	}
+	for _, actor := range f.Actors {
+		if actor != "anonymous" && !strings.Contains(actor, ":") {
+			return config.Errorf(config.KindBadRequest, "%q names no actor", beginning(actor, maxRecordedName)).At("actor").
+				Hint("records name actors like token:ID, identity:ISSUER:SUBJECT and system:server, and who has no credentials anonymous")
+		}
+	}
+	if strings.ContainsAny(f.Resource, "*?") {
+		return config.Errorf(config.KindBadRequest, "a resource is no pattern").At("resource").
+			Hint("it selects what lies at or below it, like environments/production/secrets")
+	}
+	return nil
+}
+
 // recordReading puts on record that somebody reads a chain, on that chain; on the
 // server's, when nobody is left who could read it there.
 func (s *Service) recordReading(ctx context.Context, who Caller, event string, chain Chain, id config.TenantID, details map[string]string) error {
@@ -127,10 +155,10 @@ func (s *Service) Audit(ctx context.Context, who Caller, chain Chain, filter aud
 	if err != nil {
 		return AuditPage{}, err
 	}
-	if err := filter.Check(); err != nil {
+	if err := checkFilter(&filter); err != nil {
 		return AuditPage{}, err
 	}
-	pages := s.pagesOf(who, id, "audit")
+	pages := s.chainPages(who, chain, id, "audit")
 	asked, err := pages.open(ctx, page)
 	if err != nil {
 		return AuditPage{}, err
@@ -195,9 +223,14 @@ func (s *Service) AuditCounts(ctx context.Context, who Caller, chain Chain, filt
 	if err != nil {
 		return AuditCounts{}, err
 	}
-	if err := errors.Join(filter.Check(), checkCounts(by, window)); err != nil {
+	if err := errors.Join(checkFilter(&filter), checkCounts(by, window)); err != nil {
 		return AuditCounts{}, err
 	}
+	leave, err := s.readings.enter(id)
+	if err != nil {
+		return AuditCounts{}, err
+	}
+	defer leave()
 	details := filterDetails(&filter)
 	details["counted"] = "yes"
 	if err := s.recordReading(ctx, who, "audit.read", chain, id, details); err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/llm-devops/llm-config-manager/internal/audit"
 	"github.com/llm-devops/llm-config-manager/internal/config"
 	"github.com/llm-devops/llm-config-manager/internal/store"
+	"github.com/llm-devops/llm-config-manager/internal/telemetry"
 )
 
 // IndexAudit makes blocks of what has none yet, and says whether there may be
@@ -26,6 +27,9 @@ func (s *Service) IndexAudit(ctx context.Context) (more bool, err error) {
 			return false, err
 		}
 		for _, chain := range chains {
+			if s.broken.reason(chain.Tenant) != "" {
+				continue
+			}
 			indexed, err := s.indexChain(ctx, chain)
 			if err != nil {
 				errs = append(errs, fmt.Errorf("the audit records of %s: %w", resourceName(access.Resource{Tenant: chain.Tenant}), err))
@@ -61,6 +65,12 @@ func (s *Service) indexChain(ctx context.Context, chain store.Chain) (indexed bo
 	if len(links) != audit.BlockRecords {
 		return false, errors.New("the chain has gaps where it is to be indexed")
 	}
+	if broken, err := s.holds(ctx, chain, links); err != nil || broken != nil {
+		if broken != nil { // a block of what was altered would hide it from searches once it is put back
+			s.chainBroken(ctx, chain.Tenant, broken)
+		}
+		return false, err
+	}
 	block, err := audit.BuildBlock(links)
 	if err != nil {
 		return false, err
@@ -71,6 +81,34 @@ func (s *Service) indexChain(ctx context.Context, chain store.Chain) (indexed bo
 	}
 	err = s.store.PutBlock(ctx, chain.Tenant, store.Block{First: block.First(), Last: block.Last(), Sealed: sealed})
 	return err == nil, err
+}
+
+// holds follows the links of a block, and holds them against the checkpoints
+// among them.
+func (s *Service) holds(ctx context.Context, chain store.Chain, links []audit.Link) (*audit.Break, error) {
+	keys, err := s.signingKeys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	signing, err := s.openSigningKeys(ctx, keys)
+	if err != nil {
+		return nil, err
+	}
+	from, err := s.headAt(ctx, chain.Tenant, chain.Indexed)
+	if err != nil {
+		return nil, err
+	}
+	follower := audit.NewFollower(audit.Origin(keys[0].Name, chain.Tenant), from, publicKeys(signing)...)
+	notes := noteFeed{s: s, chain: chain.Tenant, next: chain.Indexed + 1}
+	for _, l := range links {
+		if !follower.Link(l) {
+			break
+		}
+		if err := notes.upTo(ctx, l.Sequence, func(note []byte) error { follower.Checkpoint(note); return nil }); err != nil {
+			return nil, err
+		}
+	}
+	return follower.Finish().Broken, nil
 }
 
 // feedAtOnce is how many records a consumer of the feed is given at a time.
@@ -231,7 +269,7 @@ func (d delivery) down(ctx context.Context, position int64, cause error) error {
 	if gap != 0 {
 		return d.downAgain(ctx)
 	}
-	d.s.logger.Warn("audit records cannot be delivered; they are kept until they can", "sink", d.sink, "error", cause.Error())
+	d.s.logger.Warn("audit records cannot be delivered; they are kept until they can", "sink", d.sink, "error", telemetry.Causes(cause))
 	record := d.record("audit.sink.down")
 	record.Outcome, record.Reason = audit.Failed, beginning(cause.Error(), maxRecordedReason)
 	record.Details["from"] = strconv.FormatInt(position, 10)
@@ -310,6 +348,7 @@ type alertFollower struct {
 	rules   []audit.AlertRule
 	at      int64         // how far it is
 	kept    int64         // how far the store knows that it is
+	begun   int64         // where the store knows that a new one begins
 	raised  int64         // up to where alerts were raised before, perhaps by another process
 	pending []audit.Alert // that could not be raised yet
 	marks   []feedMark    // the oldest first
@@ -349,6 +388,26 @@ func (s *Service) FollowAlerts(ctx context.Context) (more bool, err error) {
 	if err := s.raisePending(ctx, f); err != nil {
 		return false, err
 	}
+	for range alertsPerRun { // how far it is, is kept once for all of them
+		if more, err = s.countFed(ctx, f); err != nil {
+			return false, err
+		}
+		if !more || len(f.pending) > 0 {
+			break
+		}
+	}
+	if err := s.raisePending(ctx, f); err != nil {
+		return false, err
+	}
+	f.mark(s.clock())
+	return more, f.keep(ctx, s.store)
+}
+
+// alertsPerRun is how often one run of FollowAlerts reads on in the feed.
+const alertsPerRun = 16
+
+// countFed counts the next of the feed, and says whether there was any.
+func (s *Service) countFed(ctx context.Context, f *alertFollower) (more bool, err error) {
 	now := s.clock()
 	links, end, err := s.feed(ctx, f.at, now.Add(-alertAge-f.counts.Longest()))
 	if err != nil {
@@ -368,11 +427,7 @@ func (s *Service) FollowAlerts(ctx context.Context) (more bool, err error) {
 	}
 	more = end != f.at
 	f.at = end
-	if err := s.raisePending(ctx, f); err != nil {
-		return false, err
-	}
-	f.mark(now)
-	return more, f.keep(ctx, s.store)
+	return more, nil
 }
 
 // begin counts anew from as far back as the longest window reaches.
@@ -380,7 +435,7 @@ func (f *alertFollower) begin(ctx context.Context, from store.Chains, kept int64
 	if f.at, err = from.Position(ctx, alertsBegin); err != nil {
 		return err
 	}
-	f.kept, f.raised, f.pending = kept, kept, nil
+	f.kept, f.begun, f.raised, f.pending = kept, f.at, kept, nil
 	f.rules, f.counts, f.marks = slices.Clone(rules), audit.NewAlerts(rules), []feedMark{{position: f.at}}
 	return nil
 }
@@ -401,8 +456,11 @@ func (f *alertFollower) keep(ctx context.Context, in store.Chains) error {
 	if f.at <= f.kept {
 		return nil
 	}
-	if err := in.PutPosition(ctx, alertsBegin, f.marks[0].position); err != nil {
-		return err
+	if begin := f.marks[0].position; begin != f.begun {
+		if err := in.PutPosition(ctx, alertsBegin, begin); err != nil {
+			return err
+		}
+		f.begun = begin
 	}
 	if err := in.PutPosition(ctx, alertsConsumer, f.at); err != nil {
 		return err

@@ -200,7 +200,7 @@ func (s *Service) linksBack(ctx context.Context, id config.TenantID, before, flo
 	}
 	packed, err := s.unpacked(ctx, segment)
 	if errors.Is(err, errDisposed) {
-		return nil, nil
+		return nil, s.gone(ctx, id, before-1)
 	}
 	if err != nil {
 		return nil, err
@@ -208,6 +208,16 @@ func (s *Service) linksBack(ctx context.Context, id config.TenantID, before, flo
 	links = slices.DeleteFunc(slices.Clone(packed), func(l audit.Link) bool { return l.Sequence >= before || l.Sequence <= floor })
 	slices.Reverse(links)
 	return links, nil
+}
+
+// gone is the error of a record that is said to have been disposed of, and cannot
+// have been: the oldest go first.
+func (s *Service) gone(ctx context.Context, id config.TenantID, sequence uint64) error {
+	end, err := s.disposedEnd(ctx, id)
+	if err == nil && sequence > end {
+		err = missingRecord(sequence)
+	}
+	return err
 }
 
 // unbroken are the first of links, which go down, up to a gap.
@@ -239,11 +249,7 @@ func (s *Service) allThere(ctx context.Context, id config.TenantID, sequences []
 	for n < len(links) && links[n].Sequence == sequences[n] {
 		n++
 	}
-	segment, there, err := s.segmentOf(ctx, id, sequences[n])
-	if err == nil && !(there && segment.State == store.Disposed) {
-		err = missingRecord(sequences[n])
-	}
-	return err
+	return s.gone(ctx, id, sequences[n])
 }
 
 // linksOf answers the links of sequence numbers, which go down, in that order,
@@ -392,6 +398,10 @@ func (s *Service) unpack(ctx context.Context, segment store.Segment) ([]audit.Li
 	}
 	return links, nil
 }
+
+// errNotItsTurn says that records are said to have been disposed of while older
+// ones were not.
+var errNotItsTurn = errors.New("it is said to have been disposed of, and older records were not")
 
 // errDisposed says that records were disposed of while they were to be read.
 var errDisposed = errors.New("they were disposed of meanwhile")

@@ -14,23 +14,32 @@ import (
 // progressEvery is how often whoever waits for a verification is told how far it is.
 const progressEvery = time.Second
 
-// VerifyAudit follows a whole chain and its checkpoints, and puts on record what
-// it found. progress is told at most once a second how far it is.
+// VerifyAudit follows a whole chain and its checkpoints. That it does is on record
+// before anything is answered, and a chain that does not hold has a record of that.
+// progress is told at most once a second how far it is.
 func (s *Service) VerifyAudit(ctx context.Context, who Caller, chain Chain, progress func(checked, of uint64)) (audit.Report, error) {
 	id, err := s.chainFor(ctx, who, chain)
 	if err != nil {
 		return audit.Report{}, err
 	}
-	report, err := s.verifyChain(ctx, id, progress)
+	leave, err := s.readings.enter(id)
 	if err != nil {
 		return audit.Report{}, err
 	}
-	details := map[string]string{"records": strconv.FormatUint(report.Records, 10), "last": strconv.FormatUint(report.Head.Sequence, 10)}
-	if report.Broken != nil {
-		details["broken"] = strconv.FormatUint(report.Broken.Sequence, 10)
+	defer leave()
+	if err := s.recordReading(ctx, who, "audit.verify", chain, id, nil); err != nil {
+		broken, failed := s.behindEnd(ctx, id) // nothing can be appended where something stands already
+		if failed != nil || broken == nil {
+			return audit.Report{}, err
+		}
+		s.chainBroken(ctx, id, broken)
+		return audit.Report{Broken: broken}, unavailable(err, broken.Error())
+	}
+	report, err := s.verifyChain(ctx, id, progress)
+	if err == nil && report.Broken != nil {
 		s.chainBroken(ctx, id, report.Broken)
 	}
-	return report, s.recordReading(ctx, who, "audit.verify", chain, id, details)
+	return report, err
 }
 
 // verifyChain follows a chain from its first record to the one that is its last
@@ -174,7 +183,11 @@ func endsAt(head, says audit.Head, through uint64) *audit.Break {
 
 // AuditStatus answers where a chain stands.
 func (s *Service) AuditStatus(ctx context.Context, who Caller, chain Chain) (AuditStatus, error) {
-	id, err := s.chainFor(ctx, who, chain)
+	find := s.chainFor
+	if who.Principal.ServerAdmin { // who sees to holds
+		find = s.chainToHold
+	}
+	id, err := find(ctx, who, chain)
 	if err != nil {
 		return AuditStatus{}, err
 	}

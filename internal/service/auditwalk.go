@@ -31,6 +31,15 @@ func (s *Service) walk(ctx context.Context, id config.TenantID, after, through u
 	}
 	for after < through {
 		links, segment, unread := s.ahead(ctx, id, after, s.unpack)
+		if segment != nil && gone.Last+1 != segment.First { // the oldest go first
+			end, err := s.disposedEnd(ctx, id)
+			if err != nil {
+				return err
+			}
+			if segment.Last > end {
+				unread, segment = &brokenSegment{*segment, errNotItsTurn}, nil
+			}
+		}
 		if segment != nil {
 			if segment.First != gone.Last+1 || segment.From != gone.Hash {
 				if err := tell(); err != nil {
@@ -178,7 +187,7 @@ func (s *Service) ExportAudit(ctx context.Context, who Caller, chain Chain, requ
 	if err != nil {
 		return nil, err
 	}
-	if err := request.Filter.Check(); err != nil {
+	if err := checkFilter(&request.Filter); err != nil {
 		return nil, err
 	}
 	if request.Form != ExportNDJSON && request.Form != ExportCloudEvents {
@@ -214,10 +223,17 @@ func (s *Service) ExportAudit(ctx context.Context, who Caller, chain Chain, requ
 		return nil, err
 	}
 	e := exporting{s: s, ctx: ctx, chain: id, origin: audit.Origin(name, id), from: from, disposed: disposed, through: stands.Head.Sequence, filter: &request.Filter}
-	if request.Form == ExportCloudEvents {
-		return e.cloudEvents, nil
-	}
-	return e.chained, nil
+	return func(w io.Writer) error {
+		leave, err := s.readings.enter(id)
+		if err != nil {
+			return err
+		}
+		defer leave()
+		if request.Form == ExportCloudEvents {
+			return e.cloudEvents(w)
+		}
+		return e.chained(w)
+	}, nil
 }
 
 // exporting is one export on its way.
@@ -384,7 +400,7 @@ func (s *Service) TailAudit(ctx context.Context, who Caller, chain Chain, filter
 	if err != nil {
 		return nil, err
 	}
-	if err := filter.Check(); err != nil {
+	if err := checkFilter(&filter); err != nil {
 		return nil, err
 	}
 	stands, err := s.store.Chain(ctx, id)

@@ -15,6 +15,7 @@ import (
 	"github.com/llm-devops/llm-config-manager/internal/config"
 	"github.com/llm-devops/llm-config-manager/internal/seal"
 	"github.com/llm-devops/llm-config-manager/internal/store"
+	"github.com/llm-devops/llm-config-manager/internal/telemetry"
 )
 
 const (
@@ -43,10 +44,16 @@ func (s *Service) installation(ctx context.Context) (string, error) {
 }
 
 // signingKeys are the keys that sign checkpoints, of which there is always one.
+// Each is held against what is sealed of it: whoever writes to the store cannot
+// add one, alter its name or its public half, or put it in the place of another.
 func (s *Service) signingKeys(ctx context.Context) ([]store.SigningKey, error) {
 	for range maxAttempts {
 		keys, err := s.store.SigningKeys(ctx)
-		if err != nil || len(keys) > 0 {
+		if err != nil {
+			return nil, err
+		}
+		if len(keys) > 0 {
+			_, err = s.openSigningKeys(ctx, keys)
 			return keys, err
 		}
 		name, err := s.newInstallation()
@@ -76,7 +83,9 @@ func (s *Service) addSigningKey(ctx context.Context, who Caller, version uint32,
 	if err != nil {
 		return err
 	}
-	sealed, err := s.keyring.Seal(ctx, signingPlace(version), seed[:])
+	plain := append(seed[:len(seed):len(seed)], name...)
+	defer clear(plain)
+	sealed, err := s.keyring.Seal(ctx, signingPlace(version), plain)
 	if err != nil {
 		return err
 	}
@@ -109,26 +118,40 @@ func (s *Service) RotateAuditKey(ctx context.Context, who Caller) ([]store.Signi
 	return s.store.SigningKeys(ctx)
 }
 
-// openSigningKeys are keys to sign with, each held against what the store says of
-// it: whoever writes to the store cannot add one, or put it in the place of another.
+// openSigningKeys are keys to sign with.
 func (s *Service) openSigningKeys(ctx context.Context, keys []store.SigningKey) ([]*audit.SigningKey, error) {
 	opened := make([]*audit.SigningKey, 0, len(keys))
 	for _, key := range keys {
-		plain, err := s.keyring.Open(ctx, signingPlace(key.Version), key.Sealed)
+		signing, err := s.openSigningKey(ctx, key)
 		if err != nil {
+			broken := audit.Break{Reason: "the key that signs its checkpoints was altered in the database"}
+			if config.KindOf(err) == config.KindInternal { // it was read, and is not what was sealed
+				s.chainBroken(ctx, config.TenantID{}, &broken)
+			}
 			return nil, unavailable(err, "the key that signs checkpoints cannot be opened")
-		}
-		signing, err := audit.NewSigningKey(key.Name, [32]byte(plain))
-		clear(plain)
-		if err != nil {
-			return nil, err
-		}
-		if signing.Public() != key.Public {
-			return nil, unavailable(errors.New("the public key in the store is another's"), "the key that signs checkpoints was altered")
 		}
 		opened = append(opened, signing)
 	}
 	return opened, nil
+}
+
+// openSigningKey opens the seed of a key, with which its name is sealed.
+func (s *Service) openSigningKey(ctx context.Context, key store.SigningKey) (*audit.SigningKey, error) {
+	plain, err := s.keyring.Open(ctx, signingPlace(key.Version), key.Sealed)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(plain)
+	var seed [32]byte
+	defer clear(seed[:])
+	if copy(seed[:], plain) < len(seed) || string(plain[len(seed):]) != key.Name {
+		return nil, errors.New("its name is another's")
+	}
+	signing, err := audit.NewSigningKey(key.Name, seed)
+	if err == nil && signing.Public() != key.Public {
+		err = errors.New("its public half is another's")
+	}
+	return signing, err
 }
 
 // SignCheckpoints signs where the chains stand that went on since their last
@@ -330,8 +353,11 @@ func (s *Service) chainBroken(ctx context.Context, id config.TenantID, broken *a
 	record := s.record(system(), "audit.broken", access.ServerAuditRead, resource)
 	record.Outcome, record.Reason = audit.Failed, broken.Error()
 	record.Details = map[string]string{"record": versionText(config.Version(broken.Sequence))}
+	if id != (config.TenantID{}) {
+		record.Tenant = id.String()
+	}
 	if err := s.store.AppendAudit(ctx, config.TenantID{}, record); err != nil {
-		s.logger.Error("that an audit chain does not hold could not be put on record", "error", err.Error())
+		s.logger.Error("that an audit chain does not hold could not be put on record", "error", telemetry.Causes(err))
 	}
 }
 
@@ -358,7 +384,12 @@ func (s *Service) KeepCheckpoints(ctx context.Context, anchor Anchor) (more bool
 	}
 	kept := position
 	for _, note := range notes {
-		if err = anchor.Keep(ctx, audit.Origin(name, note.Tenant), note.Sequence, note.Note); err != nil {
+		err = anchor.Keep(ctx, audit.Origin(name, note.Tenant), note.Sequence, note.Note)
+		if config.KindOf(err) == config.KindConflict {
+			s.chainBroken(ctx, note.Tenant, &audit.Break{Sequence: note.Sequence, Reason: "a place for checkpoints has another one of it: the chain was written anew, or put back to an earlier state"})
+			err = nil // the others are kept
+		}
+		if err != nil {
 			break
 		}
 		kept = note.Position

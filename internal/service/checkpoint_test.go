@@ -394,9 +394,9 @@ func TestOneChainDoesNotStopSigning(t *testing.T) {
 	a.sign()
 	a.clock.move(9 * oneDay)
 	a.append(a.id, made(3, 0)...)
-	a.retain()
+	a.all("retain", a.s.RetainAudit)
 	a.clock.move(40 * oneDay)
-	a.retain() // the last checkpoint is of a record in the archive now
+	a.all("retain", a.s.RetainAudit) // the last checkpoint is of a record in the archive now
 	a.restart()
 	a.archive.calls, a.archive.fail = 0, 1
 	before := a.stands(config.TenantID{}).Checkpoint

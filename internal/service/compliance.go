@@ -27,11 +27,16 @@ func (s *Service) Compliance(ctx context.Context, who Caller, chain Chain, frame
 		to = now
 	}
 	filter := audit.Filter{From: from, To: to}
-	if err := filter.Check(); err != nil {
+	if err := checkFilter(&filter); err != nil {
 		return compliance.Report{}, err
 	}
 	details := filterDetails(&filter)
 	details["framework"] = string(framework)
+	leave, err := s.readings.enter(id)
+	if err != nil {
+		return compliance.Report{}, err
+	}
+	defer leave()
 	if err := s.recordReading(ctx, who, "compliance.report", chain, id, details); err != nil {
 		return compliance.Report{}, err
 	}

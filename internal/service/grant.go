@@ -191,7 +191,7 @@ func (s *Service) ApproveGrant(ctx context.Context, who Caller, tenant, id strin
 	if err != nil {
 		return GrantResult{}, err
 	}
-	return s.writeGrant(ctx, who, state, "grant.approve", access.GrantApprove, id, "", func(now *rules) (grant, error) {
+	result, err := s.writeGrant(ctx, who, state, "grant.approve", access.GrantApprove, id, "", func(now *rules) (grant, error) {
 		g, err := now.grant(id)
 		if err != nil {
 			return g, err
@@ -206,6 +206,7 @@ func (s *Service) ApproveGrant(ctx context.Context, who Caller, tenant, id strin
 		g.Approver, g.Approved = who.Principal.Actor(), s.clock().UTC()
 		return g, nil
 	})
+	return result, s.refused(ctx, who, access.GrantApprove, state.tenant.ID, access.Resource{Name: "grants/" + id}, err)
 }
 
 // sameHands says whether somebody could be the one who asked: himself, or both

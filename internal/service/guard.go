@@ -184,6 +184,19 @@ func (s *Service) guardServer(ctx context.Context, who Caller, action access.Act
 	return forbidden(action)
 }
 
+// refused puts a refusal on record that comes after the guard: of what somebody
+// may do in general, and not like this. Other errors are passed on.
+func (s *Service) refused(ctx context.Context, who Caller, action access.Action, tenant config.TenantID, r access.Resource, err error) error {
+	if config.KindOf(err) != config.KindForbidden {
+		return err
+	}
+	r.Tenant = tenant
+	if failed := s.recordDenial(ctx, who, action, tenant, r, access.Decision{Reasons: []string{reasonOf(err)}}); failed != nil {
+		return failed
+	}
+	return err
+}
+
 // maxDenials is how many denials of a principal are recorded within a minute.
 // Whoever collects more is told to wait, and only the first of those is recorded.
 const maxDenials = 600

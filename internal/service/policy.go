@@ -309,7 +309,7 @@ func (s *Service) plannedPolicy(ctx context.Context, who Caller, state *tenantSt
 	if in.DryRun {
 		return result, now, nil
 	}
-	return result, now, refusedPolicy(result.Report)
+	return result, now, s.refused(ctx, who, access.PolicyWrite, state.tenant.ID, access.Resource{Name: "policies/" + name}, refusedPolicy(result.Report))
 }
 
 // lockedOut finds that whoever writes a change could not take it back: by mistake

@@ -79,6 +79,12 @@ func (s *Service) FlushCounts(ctx context.Context) error {
 	return errors.Join(s.flushReads(ctx), s.flushFailures(ctx), s.flushUses(ctx), s.flushSamples(ctx))
 }
 
+// FlushLastCounts is FlushCounts at the end, with what the running minute has.
+func (s *Service) FlushLastCounts(ctx context.Context) error {
+	s.failures.Finish()
+	return s.FlushCounts(ctx)
+}
+
 // flushUses keeps when tokens were last used. What cannot be kept is lost: they
 // will be used again.
 func (s *Service) flushUses(ctx context.Context) error {
@@ -98,7 +104,7 @@ func (s *Service) flushReads(ctx context.Context) error {
 			records = append(records, audit.Record{
 				Time: s.clock(), Event: "config.reads", Actor: access.Principal{Method: key.method, ID: key.principal}.Actor(),
 				Action: string(access.ConfigRead), Resource: resourceName(access.Resource{Tenant: tenant, Environment: key.environment}),
-				Outcome: audit.Success, Details: map[string]string{"count": strconv.FormatInt(n, 10)},
+				Tenant: tenant.String(), Outcome: audit.Success, Details: map[string]string{"count": strconv.FormatInt(n, 10)},
 			})
 		}
 		err := s.store.AppendAudit(ctx, tenant, records...)

@@ -92,7 +92,7 @@ func (s *Service) RetainAudit(ctx context.Context) (more bool, err error) {
 	}
 	var failed []error // of chains that the others do not wait for
 	for _, chain := range chains {
-		r := retaining{s: s, chain: chain, origin: audit.Origin(keys[0].Name, chain.Tenant), keys: publicKeys(signing), setup: s.setup(), now: s.clock()}
+		r := retaining{s: s, chain: chain, origin: audit.Origin(keys[0].Name, chain.Tenant), keys: publicKeys(signing), newest: signing[len(signing)-1:], setup: s.setup(), now: s.clock()}
 		if err := r.run(ctx); err != nil {
 			failed = append(failed, fmt.Errorf("the audit records of %s: %w", r.origin, err))
 		}
@@ -112,7 +112,9 @@ type retaining struct {
 	s      *Service
 	chain  store.Chain
 	origin string
-	keys   []string // of checkpoints
+	keys   []string            // of checkpoints
+	newest []*audit.SigningKey // the one that signs
+	gone   *uint64             // up to which record disposals are attested; nil before anybody asked
 	setup  AuditSetup
 	now    time.Time
 }
@@ -250,7 +252,14 @@ func (r *retaining) packedEnd(ctx context.Context) (audit.Head, error) {
 func (r *retaining) dispose(ctx context.Context) error {
 	done := r.s.keeping.of(r.chain.Tenant)
 	return r.eachSegment(ctx, done.disposed, func(segment store.Segment) (on bool, err error) {
-		if segment.State != store.Disposed {
+		if segment.State == store.Disposed {
+			if attested, err := r.attested(ctx); err != nil || segment.Last > attested {
+				if err == nil {
+					r.s.chainBroken(ctx, segment.Tenant, &audit.Break{Sequence: segment.First, Reason: "the database says that it was disposed of, and no signed record does"})
+				}
+				return false, err
+			}
+		} else {
 			over := r.now.Sub(segment.LastTime) >= r.setup.Keep && r.chain.Hold == (store.Hold{})
 			if !over || segment.Last >= r.chain.Checkpoint { // the next one is signed from there
 				return false, nil
@@ -316,7 +325,7 @@ func (r *retaining) toArchive(ctx context.Context, segment store.Segment) error 
 		r.s.chainBroken(ctx, segment.Tenant, &audit.Break{Sequence: segment.First, Reason: "the segment that it is in was altered in the database"})
 		return nil
 	}
-	key := fmt.Sprintf("%s/%020d-%020d.ndjson.zst", r.origin, segment.First, segment.Last)
+	key := r.key(segment)
 	if err := r.s.archive.Put(ctx, key, body); err != nil {
 		return err
 	}
@@ -328,6 +337,11 @@ func (r *retaining) toArchive(ctx context.Context, segment store.Segment) error 
 		return unavailable(nil, "the archive does not give back what it was given: "+key)
 	}
 	return r.s.store.ArchiveSegment(ctx, segment.Tenant, segment.First, key)
+}
+
+// key is where a segment lies in the archive.
+func (r *retaining) key(segment store.Segment) string {
+	return fmt.Sprintf("%s/%020d-%020d.ndjson.zst", r.origin, segment.First, segment.Last)
 }
 
 // disposeOf leaves a stub of a segment, with the record that attests it and all before. Whether
@@ -350,19 +364,70 @@ func (r *retaining) disposeOf(ctx context.Context, segment store.Segment) error 
 		r.s.chainBroken(ctx, segment.Tenant, &audit.Break{Sequence: segment.Last, Reason: "it is younger than the database says, so that it would be disposed of before its time"})
 		return nil
 	}
+	held, err := r.s.held(ctx, segment.Tenant)
+	if err != nil {
+		return err
+	}
+	if held {
+		r.s.chainBroken(ctx, segment.Tenant, &audit.Break{Sequence: segment.First, Reason: "the chain is under legal hold by its records, and the database says that it is not"})
+		return nil
+	}
 	record := r.s.record(system(), audit.DisposeEvent, access.AuditHold, resourceName(access.Resource{Tenant: r.chain.Tenant, Name: auditName}))
 	record.Reason = "kept for " + r.setup.Keep.String()
 	// It attests all that was disposed of so far, because the records of earlier
 	// disposals are disposed of themselves in time.
-	record.Details = audit.Stub{First: 1, Last: segment.Last, Hash: segment.Hash}.DisposeDetails()
+	stub := audit.Stub{First: 1, Last: segment.Last, Hash: segment.Hash}
+	note, err := stub.Sign(r.origin, r.now, r.newest...)
+	if err != nil {
+		return err
+	}
+	record.Details = stub.DisposeDetails(note)
 	if r.chain.Tenant != (config.TenantID{}) {
 		record.Tenant = r.chain.Tenant.String()
 	}
 	if err := r.s.store.DisposeSegment(ctx, segment.Tenant, segment.First, record); err != nil {
 		return err
 	}
+	r.gone = &stub.Last
 	r.s.segments.Invalidate(chainKey{segment.Tenant, segment.First})
 	return nil
+}
+
+// attested is up to which record a record of the chain says, signed, that they
+// were disposed of; the database alone is not to make the server destroy anything.
+func (r *retaining) attested(ctx context.Context) (uint64, error) {
+	if r.gone != nil {
+		return *r.gone, nil
+	}
+	links, _, err := r.s.findLinks(ctx, r.chain.Tenant, &audit.Filter{Events: []string{audit.DisposeEvent}}, 0, 1)
+	if err != nil {
+		return 0, err
+	}
+	r.gone = new(uint64)
+	for _, l := range links {
+		record, err := audit.ParseRecord(l.Record)
+		if err != nil {
+			return 0, unreadableRecord(l, err)
+		}
+		if d, err := audit.OpenDisposal([]byte(record.Details["note"]), r.keys...); err == nil && d.Origin == r.origin && d.Stub.First == 1 {
+			*r.gone = d.Stub.Last
+		}
+	}
+	return *r.gone, nil
+}
+
+// held says whether the newest record of a hold on the chain sets one, whatever
+// the database says of it.
+func (s *Service) held(ctx context.Context, id config.TenantID) (bool, error) {
+	links, _, err := s.findLinks(ctx, id, &audit.Filter{Events: []string{"audit.hold.set", "audit.hold.lift"}}, 0, 1)
+	if err != nil || len(links) == 0 {
+		return false, err
+	}
+	record, err := audit.ParseRecord(links[0].Record)
+	if err != nil {
+		return false, unreadableRecord(links[0], err)
+	}
+	return record.Event == "audit.hold.set", nil
 }
 
 // clear deletes what a segment that was disposed of left in the archive.
@@ -373,7 +438,7 @@ func (r *retaining) clear(ctx context.Context, segment store.Segment) error {
 	if r.s.archive == nil {
 		return unavailable(nil, "audit records whose time is over are in an archive, and none is configured; set audit-archive")
 	}
-	if err := r.s.archive.Delete(ctx, segment.Location); err != nil {
+	if err := r.s.archive.Delete(ctx, r.key(segment)); err != nil { // not where the database says
 		return err
 	}
 	return r.s.store.ForgetLocation(ctx, segment.Tenant, segment.First)
@@ -407,7 +472,10 @@ func (s *Service) HoldAudit(ctx context.Context, who Caller, chain Chain, reason
 	if id != (config.TenantID{}) {
 		record.Tenant = id.String()
 	}
-	if err := s.store.Hold(ctx, id, hold, record); err != nil {
+	s.tenants.loading.Lock() // no tenant is being deleted
+	err = s.store.Hold(ctx, id, hold, record)
+	s.tenants.loading.Unlock()
+	if err != nil {
 		return nil, err
 	}
 	stands, err := s.store.Chain(ctx, id)

@@ -184,7 +184,7 @@ func (s *Service) plannedRole(ctx context.Context, who Caller, state *tenantStat
 		return result, nil, err
 	}
 	result.Report.Findings = append(result.Report.Findings, s.lockedOut(ctx, who, state, next, "")...)
-	return result, now, refusedPolicy(result.Report)
+	return result, now, s.refused(ctx, who, access.PolicyWrite, state.tenant.ID, access.Resource{Name: "roles/" + name}, refusedPolicy(result.Report))
 }
 
 // unheld refuses while tokens that stand have a role: if another of its name came,

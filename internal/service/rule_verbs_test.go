@@ -97,6 +97,10 @@ var tenantVerbs = map[string]verb{
 		_, err := s.ApproveGrant(ctx, who, tenant, in.name)
 		return err
 	},
+	"AuditStatus": func(ctx context.Context, s *service.Service, who service.Caller, tenant string, _ arguments) error {
+		_, err := s.AuditStatus(ctx, who, service.Chain{Tenant: tenant})
+		return err
+	},
 	"HoldAudit": func(ctx context.Context, s *service.Service, who service.Caller, tenant string, in arguments) error {
 		_, err := s.HoldAudit(ctx, who, service.Chain{Tenant: tenant}, in.message)
 		return err

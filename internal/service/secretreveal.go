@@ -188,13 +188,16 @@ func secretUnavailable(target config.Located) error {
 func (s *Service) accessRecords(who Caller, state *tenantState, environment string, used []UsedSecret) []audit.Record {
 	records := make([]audit.Record, 0, len(used))
 	for _, u := range used {
-		resource := secretResource(u.Environment, u.Path)
-		resource.Tenant = state.tenant.ID
-		record := s.record(who, "secret.read", access.SecretRead, resourceName(resource))
+		asked := secretResource(environment, u.Path)
+		asked.Tenant = state.tenant.ID
+		record := s.record(who, "secret.read", access.SecretRead, resourceName(asked))
 		record.Tenant = state.tenant.ID.String()
 		record.Details = map[string]string{"version": versionText(u.Version)}
-		if environment != u.Environment {
-			record.Details["environment"] = environment
+		if environment != u.Environment { // it is inherited, and another's value
+			supplied := asked
+			supplied.Environment = u.Environment
+			record.Resources = []string{resourceName(supplied)}
+			record.Details["supplier"] = u.Environment
 		}
 		records = append(records, record)
 	}

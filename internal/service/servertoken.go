@@ -19,7 +19,7 @@ func (s *Service) CreateServerToken(ctx context.Context, who Caller, r TokenRequ
 		return IssuedToken{}, err
 	}
 	if err := mayIssueServer(who, r.Grants); err != nil {
-		return IssuedToken{}, err
+		return IssuedToken{}, s.refused(ctx, who, access.ServerTokenWrite, config.TenantID{}, access.Resource{Name: "tokens/" + r.Name}, err)
 	}
 	return once(ctx, s, who, config.TenantID{}, func() (IssuedToken, error) {
 		token, err := s.issue(ctx, who, config.TenantID{}, r)

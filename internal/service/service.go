@@ -96,6 +96,8 @@ type Service struct {
 	blocks       *cache.Cache[chainKey, *audit.Block]
 	segments     *cache.Cache[chainKey, []audit.Link]
 	broken       brokenChains
+	readings     readings
+	patrol       patrol
 	alerts       alertFollower
 	keeping      keeping
 	auditSetup   func() AuditSetup

@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"io"
+	"time"
 
 	"github.com/llm-devops/llm-config-manager/internal/access"
 	"github.com/llm-devops/llm-config-manager/internal/audit"
@@ -140,6 +141,14 @@ func (s *Service) deleteTenant(ctx context.Context, who Caller, state *tenantSta
 	}
 	s.tenants.loading.Lock()
 	defer s.tenants.loading.Unlock()
+	chain, err := s.store.Chain(ctx, state.tenant.ID) // before its key is destroyed, which nothing undoes
+	if err != nil {
+		return Deleted{}, err
+	}
+	if chain.Hold != (store.Hold{}) {
+		return Deleted{}, config.Errorf(config.KindInUse, "the tenant %s is under legal hold since %s", name, chain.Hold.Time.UTC().Format(time.DateOnly)).
+			Hint("`llm-config audit hold lift` first, if that is right")
+	}
 	answer := Deleted{Outcome{Status: Committed}, name}
 	server, err := s.serverWrite(ctx, who, store.EntryTenant, name, "tenant "+name+" was deleted",
 		s.record(who, "tenant.delete", access.TenantManage, resourceName(access.Resource{Tenant: state.tenant.ID})), answer)

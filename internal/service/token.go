@@ -152,7 +152,7 @@ func (s *Service) CreateToken(ctx context.Context, who Caller, tenant string, r 
 		return IssuedToken{}, err
 	}
 	if err := s.mayIssue(who, state, r); err != nil {
-		return IssuedToken{}, err
+		return IssuedToken{}, s.refused(ctx, who, access.TokenWrite, state.tenant.ID, access.Resource{Name: "tokens/" + r.Name}, err)
 	}
 	return once(ctx, s, who, state.tenant.ID, func() (IssuedToken, error) {
 		return s.createToken(ctx, who, state, r)

@@ -26,7 +26,7 @@ func (s *Service) RotateToken(ctx context.Context, who Caller, tenant, id string
 		}
 		// Whoever rotates a token gets what it is good for.
 		if err := s.mayIssue(who, state, TokenRequest{TenantAdmin: successor.TenantAdmin, Grants: successor.Grants}); err != nil {
-			return IssuedToken{}, err
+			return IssuedToken{}, s.refused(ctx, who, access.TokenWrite, state.tenant.ID, access.Resource{Name: "tokens/" + id}, err)
 		}
 		successor.Outcome, err = s.commit(ctx, state, id, func(ctx context.Context, n *snapshot) (*proposal, error) {
 			record := s.record(who, "token.rotate", access.TokenWrite, resourceName(access.Resource{Tenant: n.tenant, Name: "tokens/" + id}))
@@ -62,7 +62,7 @@ func (s *Service) RotateServerToken(ctx context.Context, who Caller, id string, 
 			return IssuedToken{}, err
 		}
 		if err := mayIssueServer(who, successor.Grants); err != nil {
-			return IssuedToken{}, err
+			return IssuedToken{}, s.refused(ctx, who, access.ServerTokenWrite, config.TenantID{}, access.Resource{Name: "tokens/" + id}, err)
 		}
 		record := s.record(who, "token.rotate", access.ServerTokenWrite, resourceName(access.Resource{Name: "tokens/" + id}))
 		record.Details = map[string]string{"successor": successor.ID}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/llm-devops/llm-config-manager/internal/archive"
 	"github.com/llm-devops/llm-config-manager/internal/audit"
@@ -107,6 +108,9 @@ func (a *archived) Keep(ctx context.Context, origin string, sequence uint64, not
 	case config.KindOf(err) == config.KindNotFound:
 	case err != nil:
 		return err
+	case sequenceOf(newest) > sequence && timeOf(newest).Before(timeOf(note)):
+		return config.Errorf(config.KindConflict, "%s has a checkpoint of record %d that is older than this one of record %d: the chain was put back to an earlier state, or written anew", a.Name(), sequenceOf(newest), sequence).
+			Hint("compare the two; docs/audit.md says what to do")
 	case sequenceOf(newest) > sequence || bytes.Equal(newest, note):
 		return nil // checkpoints may come late, or again
 	}
@@ -134,6 +138,19 @@ func (a *archived) keepOnce(ctx context.Context, key string, note []byte) error 
 func statement(note []byte) string {
 	lines := strings.SplitN(string(note), "\n", 4)
 	return strings.Join(lines[:min(len(lines), 3)], "\n")
+}
+
+// timeOf is when a checkpoint was signed, by its fourth line; zero when it does not say.
+func timeOf(note []byte) time.Time {
+	lines := strings.SplitN(string(note), "\n", 5)
+	if len(lines) < 5 {
+		return time.Time{}
+	}
+	t, err := time.Parse(time.RFC3339Nano, strings.TrimPrefix(lines[3], "time "))
+	if err != nil {
+		return time.Time{}
+	}
+	return t
 }
 
 // sequenceOf is the sequence of a note; 0 for one that cannot be read, which is

@@ -6,16 +6,16 @@
 -- +goose Up
 
 -- Positions in the feed of all chains are rows of audit, so the row gets a name:
--- one without would be free to change when the file is compacted. A new row is
--- one above the highest. Rows go only from the old end of a chain, and the newest
--- of each chain stays, so the highest is never gone and no row is used twice.
+-- one without would be free to change when the file is compacted. No row is used
+-- twice, also when somebody deleted the newest: whoever has read up to there would
+-- pass over what comes in their place.
 --
 -- This copies all records: for as long as it takes, the disk holds them three
 -- times, in the old table, the new one and the write-ahead log. A million takes
 -- ten seconds or so. The pages of the old table are used again afterwards.
 
 CREATE TABLE audit_with_rows (
-    row      INTEGER NOT NULL PRIMARY KEY,
+    row      INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
     tenant   BLOB    NOT NULL,
     sequence INTEGER NOT NULL,
     hash     BLOB    NOT NULL,
