@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/klauspost/compress/zstd"
 
 	"github.com/llm-devops/llm-config-manager/api"
 	"github.com/llm-devops/llm-config-manager/internal/audit"
@@ -118,6 +119,25 @@ func TestAuditVerifyWantsTheWholeChain(t *testing.T) {
 	}
 }
 
+// disposedExport is of a chain whose first five records were disposed of.
+func disposedExport(t *testing.T, w *auditWire) []byte {
+	t.Helper()
+	stub := audit.Stub{First: 1, Last: 5, Hash: w.links[4].Hash}
+	note, err := stub.Sign(testOrigin, time.Unix(1, 0), w.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	e, err := audit.NewExporter(&b, testOrigin, audit.Head{}, false)
+	if err == nil {
+		err = errors.Join(e.Stub(stub), e.Link(w.links[5]), e.Link(w.links[5].Head().Next(audittest.Disposal(stub, note))), e.End())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
 func TestAuditVerifyAFile(t *testing.T) {
 	w := newAuditWire(t, 10)
 	w.url = "http://127.0.0.1:1" // nobody is asked
@@ -126,7 +146,7 @@ func TestAuditVerifyAFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	filtered := bytes.Replace(w.export, []byte(`,"format"`), []byte(`,"filtered":true,"format"`), 1)
-	files := kept(t, w.export, segment, filtered, audittest.Note(t, testOrigin, w.links[1].Head(), w.key))
+	files := kept(t, w.export, segment, filtered, audittest.Note(t, testOrigin, w.links[1].Head(), w.key), disposedExport(t, w))
 	key := w.key.Public()
 	for _, c := range []struct {
 		args string
@@ -139,6 +159,9 @@ func TestAuditVerifyAFile(t *testing.T) {
 		{files[1] + " --key " + key, exitDone, "note: no checkpoint was found"},
 		{files[1] + " --key " + key + " --checkpoint " + files[3], exitDone, " holds from record 6\n  5 records hold, 6 to 10\n"},
 		{files[0] + " --key " + audittest.Key(t, "llm-config-ffffffffffffffff", 1).Public(), exitDifference, "is broken at record 4: "},
+		{files[4], exitDone, testOrigin + " holds\n  2 records hold, 6 to 7\n  5 records before them were disposed of, as later records say; as no key was given, it was not checked that the server signed this\n"},
+		{files[4] + " --key " + key, exitDone, "  5 records before them were disposed of, as later records attest\n"},
+		{files[0] + " --key " + key + " --checkpoint " + files[2], exitFailed, "a checkpoint that was given: "},
 		{files[2], exitFailed, "records were left out of this export on purpose"},
 	} {
 		s := w.session(t)
@@ -150,6 +173,23 @@ func TestAuditVerifyAFile(t *testing.T) {
 	s := w.session(t)
 	s.stdin = bytes.NewReader(w.export)
 	s.run(t, exitDone, "audit", "verify", "--file", "-")
+}
+
+// A few bytes that unpack to very many are not unpacked to their end.
+func TestAuditVerifyOfABomb(t *testing.T) {
+	w := newAuditWire(t, 2)
+	encoder, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := []byte(`{"checkpoint":"` + strings.Repeat("a", audit.MaxNote) + "\"}\n")
+	header, _, _ := bytes.Cut(w.export, []byte("\n"))
+	bomb := encoder.EncodeAll(slices.Concat(header, []byte("\n"), bytes.Repeat(line, audit.MaxSegment/len(line)+1)), nil)
+	s := w.session(t)
+	s.run(t, exitFailed, "audit", "verify", "--file", kept(t, bomb)[0])
+	if got := s.err.String(); !strings.Contains(got, "more than the 268435456 bytes that a segment has at most") {
+		t.Errorf("%d bytes: printed %q", len(bomb), got)
+	}
 }
 
 // Whatever is done to an export, verifying it names the record.

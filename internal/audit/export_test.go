@@ -279,7 +279,7 @@ func FuzzImporter(f *testing.F) {
 }
 
 func TestFuzzTargetsHaveSeeds(t *testing.T) {
-	for _, target := range []string{"FuzzImporter", "FuzzOpenCheckpoint"} {
+	for _, target := range []string{"FuzzImporter", "FuzzOpenCheckpoint", "FuzzOpenDisposal"} {
 		seeds, err := os.ReadDir("testdata/fuzz/" + target)
 		if err != nil || len(seeds) < 5 {
 			t.Errorf("%s: %d seeds, %v", target, len(seeds), err)

@@ -339,6 +339,54 @@ func TestFollowerTakesExportsThatFollow(t *testing.T) {
 	}
 }
 
+// Two checkpoints of one link are a fork however many links are between them.
+func TestFollowerRemembersCheckpoints(t *testing.T) {
+	key, links := testKey(t, 1), objects(window+10)
+	f := NewFollower(testOrigin, Head{}, key.Public())
+	for _, l := range links {
+		f.Link(l)
+		if l.Sequence == 5 {
+			f.Checkpoint(noteAt(t, l.Head(), 0, key))
+		}
+	}
+	if !f.Checkpoint(noteAt(t, links[4].Head(), 1, key)) || f.Checkpoint(noteAt(t, Head{5, [32]byte{1}}, 2, key)) {
+		t.Error("the fork was not found")
+	}
+	mustBreak(t, "a fork long ago", f.Finish(), 5, "forked: checkpoints")
+}
+
+// What is too much to check is an error of an export, and no verdict.
+func TestTooMuchToCheck(t *testing.T) {
+	for name, c := range map[string]struct {
+		line func(*Exporter, int) error
+		most int
+		want string
+	}{
+		"checkpoints": {func(e *Exporter, _ int) error { return e.Checkpoint([]byte("a")) }, maxNotes, "more than 1000000 checkpoints"},
+		"stubs": {func(e *Exporter, i int) error {
+			return e.Stub(Stub{uint64(i) + 1, uint64(i) + 1, e.head.Hash, [32]byte{byte(i), byte(i >> 8), 1}})
+		}, maxStubs, "more than 65536 runs of records"},
+	} {
+		for _, more := range []int{0, 1} {
+			export := exportOf(t, Head{}, false, func(e *Exporter) error {
+				for i := range c.most + more {
+					if err := c.line(e, i); err != nil {
+						return err
+					}
+				}
+				return e.End()
+			})
+			i, err := NewImporter(strings.NewReader(export))
+			if err == nil {
+				err = NewFollower(testOrigin, Head{}).Export(i)
+			}
+			if more == 0 && err != nil || more == 1 && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("%d more %s than allowed: %v", more, name, err)
+			}
+		}
+	}
+}
+
 // Following does not keep what it is fed: its caller uses the bytes again.
 func TestFollowerKeepsNothing(t *testing.T) {
 	f, head := NewFollower(testOrigin, Head{}), Head{}
