@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"slices"
@@ -133,6 +134,36 @@ func TestLinesAreAsDocumented(t *testing.T) {
 			t.Fatalf("%s is not in %s", c.old, c.line)
 		}
 		if err := validate([]byte(spoiled)); err == nil {
+			t.Errorf("this is allowed: %s", spoiled)
+		}
+	}
+}
+
+func TestDisposalsAreAsDocumented(t *testing.T) {
+	validate := documented(t, "#/$defs/disposal")
+	text := func(details map[string]string) []byte {
+		b, err := json.Marshal(details)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	details := func() map[string]string {
+		return testStub.DisposeDetails(disposal(t, testStub, testKey(t, 1), testKey(t, 2)))
+	}
+	if err := validate(text(details())); err != nil {
+		t.Error(err)
+	}
+	for _, c := range []struct{ name, old, by string }{
+		{"first", "5", "05"}, {"last", "4096", ""}, {"from", "01", "1"}, {"hash", "02", "0A"},
+		{"note", "disposed", "disposes"}, {"note", " 5 ", " 0 "}, {"note", "AAA=", "AAB="}, {"note", "/server", "/other"}, {"note", "Z\n", "\n"}, {"note", "— llm", "— lm"},
+	} {
+		spoiled := details()
+		whole := spoiled[c.name]
+		if spoiled[c.name] = strings.Replace(whole, c.old, c.by, 1); spoiled[c.name] == whole {
+			t.Fatalf("%s is not in %s", c.old, whole)
+		}
+		if validate(text(spoiled)) == nil {
 			t.Errorf("this is allowed: %s", spoiled)
 		}
 	}
