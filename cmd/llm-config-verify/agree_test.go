@@ -409,3 +409,29 @@ func TestBothVerifiersRememberCheckpoints(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// How far a checkpoint may stand behind its record is counted in records, those
+// that were disposed of included.
+func TestBothVerifiersCountWhatWasDisposedOf(t *testing.T) {
+	key := audittest.Key(t, testName, 1)
+	first := audit.Stub{First: 1, Last: 10, Hash: [32]byte{10}}
+	for last, want := range map[uint64]verdict{10 + recentHashes - 3: {exitBroken, 10}, 10 + recentHashes - 2: {exitHolds, 0}, 9 * recentHashes: {exitHolds, 0}} {
+		second := audit.Stub{First: 11, Last: last, From: first.Hash, Hash: [32]byte{11}}
+		var b bytes.Buffer
+		e, err := audit.NewExporter(&b, tamperedOrigin, audit.Head{}, false)
+		err = errors.Join(err, e.Stub(first), e.Stub(second))
+		head := audit.Head{Sequence: last, Hash: second.Hash}
+		for _, s := range []audit.Stub{first, second} {
+			note, signing := s.Sign(tamperedOrigin, time.Unix(0, 0), key)
+			link := head.Next(audittest.Disposal(s, note))
+			err, head = errors.Join(err, signing, e.Link(link)), link.Head()
+		}
+		err = errors.Join(err, e.Checkpoint(audittest.Note(t, tamperedOrigin, audit.Head{Sequence: 10, Hash: head.Hash}, key)), e.End())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := agree(t, fmt.Sprint("disposed of up to ", last), b.Bytes(), nil, key); got != want {
+			t.Errorf("disposed of up to %d: %+v, want %+v", last, got, want)
+		}
+	}
+}
