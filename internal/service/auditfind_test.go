@@ -113,7 +113,7 @@ func (l *linear) drawFilter(rt *rapid.T) audit.Filter {
 		f.Events = rapid.SliceOfN(rapid.SampledFrom([]string{"config.change", "secret.read", "audit.*", "secret.*", "token.create", "policy.put", "audit.dispose"}), 1, 3).Draw(rt, "events")
 	}
 	if some("with actors") {
-		f.Actors = rapid.SliceOfN(rapid.Map(rapid.IntRange(0, 20), func(i int) string { return fmt.Sprintf("token t%d (svc)", i) }), 1, 3).Draw(rt, "actors")
+		f.Actors = rapid.SliceOfN(rapid.Map(rapid.IntRange(0, 20), func(i int) string { return fmt.Sprintf("token:t%d", i) }), 1, 3).Draw(rt, "actors")
 	}
 	if some("with outcomes") {
 		f.Outcomes = []audit.Outcome{rapid.SampledFrom([]audit.Outcome{audit.Success, audit.Denied, audit.Failed}).Draw(rt, "outcome")}

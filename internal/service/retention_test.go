@@ -129,7 +129,7 @@ func made(n, from int) []audit.Record {
 	var records []audit.Record
 	for i := from; i < from+n; i++ {
 		r := audit.Record{
-			Event: events[i%5], Outcome: outcomes[i%5], Actor: fmt.Sprintf("token t%d (svc)", i%17), Action: events[i%5],
+			Event: events[i%5], Outcome: outcomes[i%5], Actor: fmt.Sprintf("token:t%d", i%17), Action: events[i%5],
 			Resource: fmt.Sprintf("tenants/00/environments/e%d/p%d", i%3, i%41), RequestID: fmt.Sprintf("r%d", i/7),
 			Source: netip.AddrFrom4([4]byte{10, 1, byte(i % 4), byte(i % 29)}).String(), Session: fmt.Sprintf("s%d", i%101),
 		}

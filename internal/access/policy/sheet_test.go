@@ -132,6 +132,7 @@ var sheet = map[access.Action]string{
 	access.GrantEnd:         "A S",
 	access.TenantRead:       "v a o A S",
 	access.TenantManage:     "S",
+	access.AuditHold:        "S",
 	access.QuotaWrite:       "S",
 	access.GrantRequest:     "S",
 	access.GrantApprove:     "S",
