@@ -327,7 +327,7 @@ func TestBothVerifiersAgreeOnNotes(t *testing.T) {
 func TestBothVerifiersAgreeOnFlippedBytesSoak(t *testing.T) {
 	n := 4_000
 	if os.Getenv("LLM_CONFIG_SOAK") != "" {
-		n = 200_000
+		n = 100_000
 	}
 	key := audittest.Key(t, testName, 1)
 	lines, notes, attesting := signedExport(t, key)
