@@ -90,7 +90,7 @@ func TestAuditSearch(t *testing.T) {
 		"action=secret.*":                            "secret.set",
 		"actor=" + url.QueryEscape(denied[0].Actor):  "authorization.denied",
 		"outcome=denied&outcome=failed":              "authorization.denied",
-		"resource=environments/base/configs/gateway": "config.change",
+		"resource=environments/base/configs/gateway": "authorization.denied config.change",
 		"resource=environments/staging":              "config.change",
 		"trace_id=" + aTrace:                         "config.change",
 		"session=none":                               "",
@@ -260,7 +260,7 @@ func TestAuditExport(t *testing.T) {
 	if name := events.header.Get("Content-Disposition"); !strings.HasSuffix(name, `.cloudevents.ndjson"`) || bytes.Count(events.body, []byte(`"specversion":"1.0"`)) != 20 || bytes.Count(events.body, []byte("\n")) != 20 {
 		t.Errorf("%s %.300s", name, events.body)
 	}
-	if none := n.call(t, "GET", target+"?format=cloudevents&actor=nobody", nil).want(t, 200); len(none.body) != 0 || none.header.Get("Content-Type") != api.TypeNDJSON {
+	if none := n.call(t, "GET", target+"?format=cloudevents&actor=token:nobody", nil).want(t, 200); len(none.body) != 0 || none.header.Get("Content-Type") != api.TypeNDJSON {
 		t.Errorf("%v %s", none.header, none.body)
 	}
 	server := w.call(t, w.root, "GET", api.RouteServerExport, nil).want(t, 200)

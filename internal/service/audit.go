@@ -73,13 +73,13 @@ func checkFilter(f *audit.Filter) error {
 		if !slices.ContainsFunc(access.Actions, func(info access.ActionInfo) bool {
 			return string(info.Action) == action || is && strings.HasPrefix(string(info.Action), family)
 		}) {
-			return config.Errorf(config.KindBadRequest, "there is no action %q", beginning(action, maxRecordedName)).At("action").
+			return config.Errorf(config.KindBadRequest, "there is no such action").At("action").
 				Hint("actions are named like config.read, families like config.*; docs/access.md lists them")
 		}
 	}
 	for _, actor := range f.Actors {
 		if actor != "anonymous" && !strings.Contains(actor, ":") {
-			return config.Errorf(config.KindBadRequest, "%q names no actor", beginning(actor, maxRecordedName)).At("actor").
+			return config.Errorf(config.KindBadRequest, "what is asked for is no actor").At("actor").
 				Hint("records name actors like token:ID, identity:ISSUER:SUBJECT and system:server, and who has no credentials anonymous")
 		}
 	}
