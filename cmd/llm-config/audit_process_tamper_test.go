@@ -230,8 +230,14 @@ func TestAuditTiers(t *testing.T) {
 	stop(t, a.runningServer)
 	a.bend(put(body))
 	a.start()
-	reload(lines("1s", "1s"))
-	until(t, func() bool { return status().Cold.Records > 0 })
+	until(t, func() bool { // every record of the segment is old enough
+		reload(lines("1s", "1s"))
+		if status().Cold.Records > 0 {
+			return true
+		}
+		reload(lines("1001ms", "1s"))
+		return status().Cold.Records > 0
+	})
 	a.verified(nil)
 
 	stop(t, a.runningServer)
