@@ -30,7 +30,8 @@ func unreadableRecord(l audit.Link, cause error) error {
 
 // missingRecord says that what is found would not be all that there was.
 func missingRecord(sequence uint64) error {
-	return unavailable(nil, fmt.Sprintf("audit record %d is missing; `llm-config audit verify` says more", sequence))
+	return config.Errorf(config.KindUnavailable, "audit record %d is missing, so that what is found would not be all that there was", sequence).
+		Hint("`llm-config audit verify` says more; ask with --from for what came after it")
 }
 
 // finder collects the links that a filter selects, newest first.
