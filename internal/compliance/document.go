@@ -81,7 +81,7 @@ func Readme() []byte {
 llm-config compliance report --framework soc2 --from 2026-10-01 --to 2026-12-31 -f last-quarter
 ` + "```" + `
 
-It writes `last-quarter.md`, for people, and `last-quarter.json`; without `-f` it prints one of them. Evidence is of the records from ` + "`--from`" + ` on and before ` + "`--to`" + `. The checks show how things stand when the report is made, whatever that time is: to show that they held all along, make reports at intervals and keep them.
+It writes ` + "`last-quarter.md`" + `, for people, and ` + "`last-quarter.json`" + `; without ` + "`-f`" + ` it prints one of them. Evidence is of the records from ` + "`--from`" + ` on and before ` + "`--to`" + `. The checks show how things stand when the report is made, whatever that time is: to show that they held all along, make reports at intervals and keep them.
 
 A tenant's report is about the tenant and counts the records of its chain. The server's is about the server and counts those of the server's chain, on which are failed logins, tenants that were created and deleted, and what is done with master keys and the server's own tokens. An auditor needs both.
 
