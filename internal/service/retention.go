@@ -419,7 +419,10 @@ func (r *retaining) attested(ctx context.Context) (uint64, error) {
 // held says whether the newest record of a hold on the chain sets one, whatever
 // the database says of it.
 func (s *Service) held(ctx context.Context, id config.TenantID) (bool, error) {
-	links, _, err := s.findLinks(ctx, id, &audit.Filter{Events: []string{"audit.hold.set", "audit.hold.lift"}}, 0, 1)
+	links, _, err := s.findLinks(ctx, id, &audit.Filter{
+		Events:   []string{"audit.hold.set", "audit.hold.lift"},
+		Resource: resourceName(access.Resource{Tenant: id, Name: auditName + "/hold"}), // the server's chain has those of tenants as well
+	}, 0, 1)
 	if err != nil || len(links) == 0 {
 		return false, err
 	}
