@@ -370,9 +370,10 @@ func (a *audited) doUntilKilled(d *deeds, viewer string, after int) {
 	a.t.Helper()
 	acks, done := make(chan struct{}), make(chan struct{})
 	var doers sync.WaitGroup
+	begin := d.n
 	for i := range 8 {
 		doers.Go(func() {
-			for n := d.n; ; n++ {
+			for n := begin; ; n++ {
 				event, outcome, token, method, target, body, want := a.kind(i, n, viewer)
 				if event == "config.change" {
 					body = fmt.Sprintf(`{"at":"%d"}`, time.Now().UnixNano()) // which changes something

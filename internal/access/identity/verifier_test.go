@@ -25,7 +25,7 @@ func TestWhoIsClaimed(t *testing.T) {
 		"mixed":         []any{"a", []string{"b"}}, "nothing": nil, "none": []string{}, "jti": "x", "nbf": w.clock.time().Unix(),
 	}))
 	want := Claimed{
-		Method: access.MethodIdentity, Issuer: "corp", ID: "corp:system:serviceaccount:ml:gateway", Name: "ada@example.com",
+		Method: access.MethodIdentity, Issuer: "corp", ID: "corp:system:serviceaccount:ml:gateway", Name: "ada@example.com", Session: "x",
 		Tenant: "acme", Roles: []string{"application", "operator"},
 		Claims: map[string][]string{
 			"sub": {"system:serviceaccount:ml:gateway"}, "email": {"ada@example.com"}, "team": {"ml", "platform"},
