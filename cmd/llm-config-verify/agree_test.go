@@ -325,7 +325,7 @@ func TestBothVerifiersAgreeOnNotes(t *testing.T) {
 // Random bytes, turned in what is signed and in what attests, by themselves and
 // with all hashed anew.
 func TestBothVerifiersAgreeOnFlippedBytesSoak(t *testing.T) {
-	n := 4_000
+	n := 1_000
 	if os.Getenv("LLM_CONFIG_SOAK") != "" {
 		n = 100_000
 	}
