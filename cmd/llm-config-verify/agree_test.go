@@ -191,7 +191,7 @@ func noteEdits(key *audit.SigningKey) map[string]func(string) string {
 		}
 		return all
 	}
-	id, _ := hex.DecodeString(strings.Split(key.Public(), "+")[1]) //nolint:errcheck // a key has eight digits there
+	id, _ := hex.DecodeString(strings.Split(key.Public(), "+")[1])
 	return map[string]func(string) string{
 		"unused bits": func(note string) string {
 			before, line := last(note)

@@ -136,8 +136,8 @@ func (c *chain) disposal(first, last int) string {
 }
 
 func (c *chain) disposalBy(first, last int, note string) string {
-	return fmt.Sprintf(`{"actor":"system","details":{"first":"%d","from":%q,"hash":%q,"last":"%d","note":"%s"},"event":"audit.dispose","outcome":"success","schema":1,"time":"2026-11-22T06:00:00.000000000Z"}`,
-		first, c.hex(first-1), c.hex(last), last, strings.ReplaceAll(note, "\n", `\n`))
+	return fmt.Sprintf(`{"actor":"system","details":{"first":"%d","from":%q,"hash":%q,"last":"%d","note":`, first, c.hex(first-1), c.hex(last), last) +
+		`"` + strings.ReplaceAll(note, "\n", `\n`) + `"},"event":"audit.dispose","outcome":"success","schema":1,"time":"2026-11-22T06:00:00.000000000Z"}`
 }
 
 func (c *chain) end(n int) string {

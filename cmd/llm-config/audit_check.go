@@ -162,9 +162,9 @@ func (k *auditCheck) export(in io.Reader) (checked, error) {
 func reportOf(r audit.Report) *api.AuditReport {
 	report := &api.AuditReport{
 		Origin: r.Origin, Holds: r.Broken == nil,
-		Last: int64(r.Head.Sequence), Hash: fmt.Sprintf("%x", r.Head.Hash), //nolint:gosec // sequence numbers stay far below
-		Records: int64(r.Records), Disposed: int64(r.Disposed), Checkpoints: int64(r.Checkpoints), //nolint:gosec // as above
-		Signed: int64(r.Signed.Head.Sequence), //nolint:gosec // as above
+		Last: int64(r.Head.Sequence), Hash: fmt.Sprintf("%x", r.Head.Hash),
+		Records: int64(r.Records), Disposed: int64(r.Disposed), Checkpoints: int64(r.Checkpoints),
+		Signed: int64(r.Signed.Head.Sequence),
 	}
 	if report.Records > 0 {
 		report.First = report.Last - report.Records + 1
@@ -173,7 +173,7 @@ func reportOf(r audit.Report) *api.AuditReport {
 		report.SignedAt = &r.Signed.Time
 	}
 	if r.Broken != nil {
-		report.Broken = &api.AuditBreak{Sequence: int64(r.Broken.Sequence), Reason: r.Broken.Reason} //nolint:gosec // as above
+		report.Broken = &api.AuditBreak{Sequence: int64(r.Broken.Sequence), Reason: r.Broken.Reason}
 	}
 	return report
 }

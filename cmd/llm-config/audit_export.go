@@ -181,7 +181,8 @@ func writeWhole(name string, write func(io.Writer) error) (err error) {
 	if err = write(next); err != nil {
 		return errors.Join(err, next.Close())
 	}
-	if err = errors.Join(next.Sync(), next.Close()); err != nil {
+	err = errors.Join(next.Sync(), next.Close())
+	if err != nil {
 		return err
 	}
 	return os.Rename(next.Name(), name)

@@ -238,7 +238,7 @@ func TestAuditSinks(t *testing.T) {
 		t.Errorf("%d webhooks are not as they should be, such as %s", len(h.bad), h.bad[0])
 	}
 	for where, text := range map[string]string{
-		"the tenant's records": fmt.Sprintf("%s", records(after)), "the server's records": fmt.Sprintf("%s", records(server)), "what syslog was sent": c.said(),
+		"the tenant's records": string(records(after)), "the server's records": string(records(server)), "what syslog was sent": c.said(),
 		"what the webhook was sent": h.text.String(), "the log": a.log(), "metrics": string(measured), "the command line": string(process),
 	} {
 		if len(text) < 20 {

@@ -41,7 +41,7 @@ const ofTenant = `tenant = (SELECT id FROM tenants WHERE name = 'default')`
 func statements(all ...string) func(*sql.DB) error {
 	return func(db *sql.DB) error {
 		for _, s := range all {
-			result, err := db.Exec(s) //nolint:noctx // a file of the test
+			result, err := db.Exec(s)
 			if err != nil {
 				return fmt.Errorf("%s: %w", s, err)
 			}
@@ -57,10 +57,11 @@ func statements(all ...string) func(*sql.DB) error {
 // who knows how they are made.
 func rewrite(sequence uint64) func(*sql.DB) error {
 	return func(db *sql.DB) error {
-		rows, err := db.Query(`SELECT sequence, hash, record FROM audit WHERE ` + ofTenant + ` ORDER BY sequence`) //nolint:noctx // a file of the test
+		rows, err := db.Query(`SELECT sequence, hash, record FROM audit WHERE ` + ofTenant + ` ORDER BY sequence`)
 		if err != nil {
 			return err
 		}
+		defer rows.Close()
 		var links []audit.Link
 		for rows.Next() {
 			var l audit.Link
@@ -81,13 +82,13 @@ func rewrite(sequence uint64) func(*sql.DB) error {
 					l.Record = []byte(strings.Replace(string(l.Record), `"success"`, `"denied"`, 1))
 				}
 				l.Hash = head.Next(l.Record).Hash
-				if _, err := db.Exec(`UPDATE audit SET hash = ?, record = ? WHERE sequence = ? AND `+ofTenant, l.Hash[:], l.Record, l.Sequence); err != nil { //nolint:noctx // a file of the test
+				if _, err := db.Exec(`UPDATE audit SET hash = ?, record = ? WHERE sequence = ? AND `+ofTenant, l.Hash[:], l.Record, l.Sequence); err != nil {
 					return err
 				}
 			}
 			head = audit.Head{Sequence: l.Sequence, Hash: l.Hash}
 		}
-		_, err = db.Exec(`UPDATE tenants SET audit_hash = ? WHERE name = 'default'`, head.Hash[:]) //nolint:noctx // a file of the test
+		_, err = db.Exec(`UPDATE tenants SET audit_hash = ? WHERE name = 'default'`, head.Hash[:])
 		return err
 	}
 }
@@ -107,6 +108,7 @@ func (a *audited) brokenAt(names string) {
 // and names the record; the chain is not signed any more, everybody is told, and
 // other chains go on.
 func TestAuditTampered(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		bend  func(*sql.DB) error
 		names string // how the record is named
@@ -213,12 +215,12 @@ func TestAuditTiers(t *testing.T) {
 	var body []byte
 	put := func(body []byte) func(*sql.DB) error {
 		return func(db *sql.DB) error {
-			_, err := db.Exec(`UPDATE audit_segment_bodies SET body = ? WHERE first = 1 AND tenant = (SELECT id FROM tenants WHERE name = 'default')`, body) //nolint:noctx // a file of the test
+			_, err := db.Exec(`UPDATE audit_segment_bodies SET body = ? WHERE first = 1 AND tenant = (SELECT id FROM tenants WHERE name = 'default')`, body)
 			return err
 		}
 	}
 	a.bend(func(db *sql.DB) error {
-		if err := db.QueryRow(`SELECT body FROM audit_segment_bodies WHERE first = 1 AND tenant = (SELECT id FROM tenants WHERE name = 'default')`).Scan(&body); err != nil { //nolint:noctx // a file of the test
+		if err := db.QueryRow(`SELECT body FROM audit_segment_bodies WHERE first = 1 AND tenant = (SELECT id FROM tenants WHERE name = 'default')`).Scan(&body); err != nil {
 			return err
 		}
 		altered := bytes.Clone(body)

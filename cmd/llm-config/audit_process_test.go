@@ -78,7 +78,7 @@ func (a *audited) call(token, method, target, body, id string) (status int, answ
 	r.Header.Set("Authorization", "Bearer "+token)
 	r.Header.Set("Content-Type", api.TypeJSON)
 	r.Header.Set(api.HeaderRequestID, id)
-	response, err := http.DefaultClient.Do(r)
+	response, err := (&http.Client{Timeout: time.Minute}).Do(r)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -196,7 +196,7 @@ var independent = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	program := filepath.Join(dir, "llm-config-verify")
-	said, err := exec.Command("go", "build", "-o", program, "../llm-config-verify").CombinedOutput() //nolint:noctx // it ends by itself
+	said, err := exec.Command("go", "build", "-o", program, "../llm-config-verify").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("%w: %s", err, said)
 	}

@@ -132,7 +132,7 @@ func printReport(p *printer, r checked) {
 	}
 	verdict := "holds"
 	if r.begins > 0 {
-		verdict = "holds from record " + number(int64(r.begins)+1) //nolint:gosec // sequence numbers stay far below
+		verdict = "holds from record " + number(int64(r.begins)+1)
 	}
 	p.printf("%s %s\n", clean(r.Origin), p.paint(styleGreen, verdict))
 	p.printf("  %s\n", holdText(r))

@@ -59,7 +59,7 @@ func Origin(name string, chain config.TenantID) string {
 func checkOrigin(origin string) error {
 	name, chain, _ := strings.Cut(origin, "/")
 	id, tenant := strings.CutPrefix(chain, "tenants/")
-	if !isName(name) || chain != "server" && !(tenant && isHex(id, 32)) {
+	if !isName(name) || chain != "server" && (!tenant || !isHex(id, 32)) {
 		return fmt.Errorf("%q is no origin of a chain: that is %s with 16 hexadecimal digits, and /server or /tenants/ with 32", shorten(origin), namePrefix)
 	}
 	return nil

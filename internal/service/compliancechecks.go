@@ -91,14 +91,22 @@ func (s *Service) examine(ctx context.Context, who Caller, chain Chain, id confi
 		position = links[len(links)-1].Sequence
 	}
 	x.links = x.links[:min(len(x.links), compliance.RecentRecords)]
-	for _, l := range x.links {
+	x.recent = parsed(x.links)
+	return x, nil //nolint:nilerr // what cannot be read of a broken chain is its report's to say
+}
+
+// parsed are the records of links, up to the first that cannot be read: recordsComplete
+// says which that is.
+func parsed(links []audit.Link) []audit.Record {
+	records := make([]audit.Record, 0, len(links))
+	for _, l := range links {
 		r, err := audit.ParseRecord(l.Record)
 		if err != nil {
-			break // recordsComplete says which
+			break
 		}
-		x.recent = append(x.recent, r)
+		records = append(records, r)
 	}
-	return x, nil
+	return records
 }
 
 // run runs the checks that are of this scope.

@@ -79,7 +79,7 @@ func (x *examination) bodies(ctx context.Context) ([]storedBody, error) {
 func (x *examination) valueOf(ctx context.Context, row store.Secret) (*storedBody, error) {
 	head, err := x.s.openHead(ctx, x.chain.Tenant, row)
 	if err != nil || !head.record.Supplies() {
-		return nil, nil
+		return nil, nil //nolint:nilerr // see above
 	}
 	value, err := x.s.store.SecretValue(ctx, x.chain.Tenant, row.Environment, row.Path, head.record.Serves)
 	if config.KindOf(err) == config.KindNotFound { // it was destroyed

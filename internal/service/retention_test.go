@@ -60,8 +60,8 @@ func (a *archive) Put(_ context.Context, key string, body []byte) error {
 
 func (a *archive) Get(_ context.Context, key string) (body []byte, err error) {
 	failed := a.call(func() {
-		there := false
-		if body, there = a.objects[key]; !there {
+		body = a.objects[key]
+		if body == nil {
 			err = config.Errorf(config.KindNotFound, "there is no %s", key)
 		}
 	})

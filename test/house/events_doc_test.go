@@ -37,7 +37,7 @@ func TestEventsAreDocumented(t *testing.T) {
 	if !*updateEvents {
 		t.Fatal("the table of events in docs/audit.md is not that of the code; run go test ./test/house -run Events -update-events")
 	}
-	if err := os.WriteFile(file, []byte(want), 0o644); err != nil { //nolint:gosec // a page for everybody
+	if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }
