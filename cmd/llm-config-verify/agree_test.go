@@ -101,7 +101,7 @@ func mustAgree(t *testing.T, tampering audittest.Tampering, public string) {
 // finds, at the same record. The long round has a chain of 300 records; the short
 // one has fewer, as the work grows with the square.
 func TestBothVerifiersAgreeSoak(t *testing.T) {
-	n := 100
+	n := 50
 	if os.Getenv("LLM_CONFIG_SOAK") != "" {
 		n = 300
 	}
