@@ -253,7 +253,7 @@ func TestTwoTenants(t *testing.T) {
 	routes := slices.DeleteFunc(slices.Clone(w.server.Routes()), func(r httpapi.Route) bool {
 		return ofTheServer(r) || goesOn(r) || r.Pattern == api.RouteTenant || in(access.Serve, r) && !in(access.View, r) && !in(access.Administer, r)
 	})
-	const atLeast, atMost = 1200, 20_000
+	const atLeast, atMost = 600, 20_000
 	for step := 0; step < atLeast || step < atMost && len(parties[0].served)+len(parties[1].served) < 2*len(routes); step++ {
 		actor, other := parties[step%2], parties[1-step%2]
 		r := routes[random.IntN(len(routes))]
