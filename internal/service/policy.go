@@ -181,11 +181,15 @@ func (s *Service) PutPolicy(ctx context.Context, who Caller, tenant, name string
 	if err != nil {
 		return PolicyResult{}, err
 	}
-	return s.putPolicy(ctx, who, state, name, in, "policy.put")
+	event := "policy.put"
+	if in.Delete {
+		event = "policy.delete"
+	}
+	return s.putPolicy(ctx, who, state, name, in, event)
 }
 
 // RollbackPolicy writes an older version of a file of policies anew, with the
-// same checks.
+// same checks. Where that version is a deletion, the file is deleted again.
 func (s *Service) RollbackPolicy(ctx context.Context, who Caller, tenant, name string, to config.Version, message string, dryRun bool) (PolicyResult, error) {
 	state, err := s.guard(ctx, who, access.PolicyWrite, tenant, access.Resource{Name: "policies/" + name})
 	if err != nil {
@@ -236,11 +240,11 @@ func (s *Service) putPolicy(ctx context.Context, who Caller, state *tenantState,
 			if result, now, err = s.plannedPolicy(ctx, who, state, name, in); err != nil || result.Status == Unchanged {
 				return nil, err
 			}
-			if in.Delete {
-				event = "policy.delete"
-			}
 			record := s.record(who, event, access.PolicyWrite, resourceName(access.Resource{Tenant: n.tenant, Name: "policies/" + name}))
 			record.Details = map[string]string{"version": versionText(result.Version)}
+			if in.Delete {
+				record.Details["deleted"] = "true"
+			}
 			p, err := s.proposeEntry(who, n, store.EntryRule, name, in.Message, policyText(name, in, result.Version), record)
 			if err != nil {
 				return nil, err

@@ -99,6 +99,11 @@ func TestAPolicyGoesThroughItsVersions(t *testing.T) {
 		versions = append(versions, fmt.Sprint(row.Version, row.Deleted, len(row.Sealed)))
 	}
 	same(t, "history", []string{"5 true 0", "4 false 0", "3 true 0", "2 false 0", "1 false 0"}, versions)
+	var recorded []string
+	for _, r := range a.eventsOn(t, a.id, "policy.put", "policy.delete", "policy.rollback") {
+		recorded = append(recorded, strings.TrimSpace(r.Event+" "+r.Details["version"]+" "+r.Details["deleted"]))
+	}
+	same(t, "on record", []string{"policy.put 1", "policy.put 2", "policy.delete 3 true", "policy.rollback 4", "policy.rollback 5 true"}, recorded)
 	diff := func(from, to *config.Version) string {
 		t.Helper()
 		before, after, err := a.s.PolicyDiff(t.Context(), a.who, a.tenant, "p", from, to)
