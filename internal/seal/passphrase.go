@@ -10,8 +10,9 @@ import (
 	"fmt"
 	"unicode/utf8"
 
-	"github.com/nbutton23/zxcvbn-go"
 	"golang.org/x/crypto/argon2"
+
+	"github.com/llm-devops/llm-config-manager/internal/guess"
 )
 
 // How a passphrase becomes a key. The figures are part of the wrapped form, so
@@ -38,8 +39,8 @@ const (
 	minPassphraseRunes = 16
 	maxPassphraseBytes = 1024
 	minPassphraseBits  = 77
-	// weighedBytes is how much of it is weighed; weighing takes time that grows
-	// with the cube of the length, and more can only be better.
+	// weighedBytes is how much of it is weighed; weighing takes time that may grow
+	// with the square of the length, and more can only be better.
 	weighedBytes = 100
 )
 
@@ -91,7 +92,7 @@ func weighPassphrase(passphrase []byte) error {
 		return fmt.Errorf("is shorter than %d characters: %s", minPassphraseRunes, another)
 	}
 	weighed := passphrase[:min(len(passphrase), weighedBytes)]
-	bits := zxcvbn.PasswordStrength(string(weighed), guessable).Entropy
+	bits := guess.Weigh(string(weighed), guessable).Bits
 	if bits < minPassphraseBits {
 		return fmt.Errorf("can be guessed: it is worth about %d bits where %d are needed: %s", int(bits), minPassphraseBits, another)
 	}

@@ -27,6 +27,8 @@ func TestPassphrases(t *testing.T) {
 	cases := []struct{ name, passphrase, want string }{
 		{"seven words", "cobalt gravy whisker ninety umpire thistle moat", ""},
 		{"24 random characters", "vT9_qLr2XcW7-bNzK4hPdYe8", ""},
+		{"words beyond ASCII", "вежливый жираф утром читает газету", ""},
+		{"repetition beyond ASCII", strings.Repeat("жжжжжж ", 5), "can be guessed"},
 		{"hexadecimal", "9f3c7ab1e8d24056c7f19be23a80d4f5", ""},
 		{"empty", "", "is shorter than 16"},
 		{"short", "vT9_qLr2XcW7-bN", "is shorter than 16"},

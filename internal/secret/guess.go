@@ -7,11 +7,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	zxcvbn "github.com/nbutton23/zxcvbn-go"
-	"github.com/nbutton23/zxcvbn-go/entropy"
-	"github.com/nbutton23/zxcvbn-go/match"
-	"github.com/nbutton23/zxcvbn-go/matching"
-	"github.com/nbutton23/zxcvbn-go/scoring"
+	"github.com/llm-devops/llm-config-manager/internal/guess"
 )
 
 const (
@@ -21,7 +17,7 @@ const (
 	minGuessBits  = 64   // of a password
 	minSurprise   = 0.7  // share of a key's characters that do not follow from those before
 	minUnknown    = 0.5  // share of a key's bits that no word, date or walk explains; chance writes such into any text
-	window        = 64   // characters that patterns are looked for in; the cost of that grows with the cube
+	window        = 64   // characters that patterns are looked for in; the cost of some grows with the square
 	maxCandidates = 3    // parts that are looked at for being a key
 	minNew        = 0.5  // share of a password's characters that do not follow from those before
 	minDistinct   = 0.55 // of the distinct characters that a drawn text of the same length has
@@ -96,9 +92,8 @@ func (j judge) windowDrawn(text string) bool {
 	if _, ok := decodedText(text); ok || surprise(text) < minSurprise {
 		return false
 	}
-	result := j.guess(text)
-	full := float64(len(text)) * math.Log2(cardinality(text))
-	return result.Entropy >= minUnknown*full
+	w := j.weigh(text)
+	return w.Bits >= minUnknown*w.Most
 }
 
 // surprise is the share of characters that are new, 0 when too few are different.
@@ -204,36 +199,28 @@ func kinds(text string) int {
 // guesses is the logarithm of the guesses that a text takes, and what makes
 // them few.
 func (j judge) guesses(text string) (reasons []string, bits float64) {
-	text = ascii(text)
 	bits = math.Inf(1)
-	for _, variant := range disguises(text) {
-		result := j.guess(variant)
-		if result.Entropy < bits {
-			bits, reasons = result.Entropy, patterns(result)
+	for _, variant := range disguises(beginning(text)) {
+		if w := j.weigh(variant); w.Bits < bits {
+			bits, reasons = w.Bits, patterns(w.Kinds)
 		}
 	}
 	return reasons, bits
 }
 
-// ascii is the first characters of a text, those beyond ASCII replaced by signs,
-// for a library that mixes up bytes and characters.
-func ascii(text string) string {
-	replaced := make([]byte, 0, window)
-	for _, c := range text {
-		if len(replaced) == window {
-			break
+// beginning is the first characters of a text.
+func beginning(text string) string {
+	characters := 0
+	for at := range text {
+		if characters++; characters > window {
+			return text[:at]
 		}
-		if c >= utf8.RuneSelf {
-			c = '!' + c%15
-		}
-		replaced = append(replaced, byte(c))
 	}
-	return string(replaced)
+	return text
 }
 
 // disguises are the text and what it looks like when signs that stand for
-// letters are read as them. The library's own way of doing that tries all
-// combinations, which takes seconds for some texts.
+// letters are read as them. All combinations would take seconds for some texts.
 func disguises(text string) []string {
 	variants := []string{text}
 	for _, replacer := range []*strings.Replacer{leetI, leetL} {
@@ -249,37 +236,25 @@ var (
 	leetL = strings.NewReplacer("4", "a", "@", "a", "3", "e", "0", "o", "$", "s", "5", "s", "7", "t", "1", "l", "!", "l")
 )
 
-// guess needs ASCII, at most window characters of it.
-func (j judge) guess(text string) scoring.MinEntropyMatch {
+func (j judge) weigh(text string) guess.Weight {
 	j.done.guesses++
-	return zxcvbn.PasswordStrength(text, j.words, func(m match.Matcher) bool { return m.ID == matching.L33TMatcherName })
+	return guess.Weigh(text, j.words)
 }
 
-// cardinality is the number of characters that the library takes for possible.
-func cardinality(text string) float64 { return entropy.CalcBruteForceCardinality(text) }
+var patternReasons = map[guess.Kind]string{
+	guess.Own:      "it has words in it that belong to the user, the tenant or the place of the secret",
+	guess.Word:     "it has common words, names or passwords in it",
+	guess.Walk:     "it has neighbouring keys of a keyboard in it",
+	guess.Repeat:   "it has repeated characters in it",
+	guess.Sequence: "it has characters in their usual order in it",
+	guess.Date:     "it has a date in it",
+}
 
 // patterns says in words what was found.
-func patterns(result scoring.MinEntropyMatch) []string {
-	var reasons []string
-	for _, found := range result.MatchSequence {
-		reason := ""
-		switch {
-		case found.Pattern == "dictionary" && found.DictionaryName == "user_inputs":
-			reason = "it has words in it that belong to the user, the tenant or the place of the secret"
-		case found.Pattern == "dictionary":
-			reason = "it has common words, names or passwords in it"
-		case found.Pattern == "spatial":
-			reason = "it has neighbouring keys of a keyboard in it"
-		case found.Pattern == "repeat":
-			reason = "it has repeated characters in it"
-		case found.Pattern == "sequence":
-			reason = "it has characters in their usual order in it"
-		case strings.HasPrefix(found.Pattern, "date"):
-			reason = "it has a date in it"
-		}
-		if reason != "" && !slices.Contains(reasons, reason) {
-			reasons = append(reasons, reason)
-		}
+func patterns(kinds []guess.Kind) []string {
+	reasons := make([]string, 0, len(kinds))
+	for _, kind := range kinds {
+		reasons = append(reasons, patternReasons[kind])
 	}
 	return reasons
 }

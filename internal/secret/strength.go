@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/llm-devops/llm-config-manager/internal/canon"
+	"github.com/llm-devops/llm-config-manager/internal/guess"
 )
 
 // Personal are words that whoever guesses a secret would try: the user, the
@@ -60,6 +61,7 @@ func isCompanion(name string) bool {
 // password in a URL.
 func Check(f Fields, who Personal) (weakness *Weakness) {
 	words := personalWords(who)
+	guess.Load() // here, for word lists need not be erased
 	Erase(func() {
 		for _, e := range f.list {
 			if reasons := (judge{words: words, done: &effort{}}).field(e); len(reasons) > 0 {
