@@ -153,14 +153,13 @@ func (a *AuditChain) SetHold(ctx context.Context, reason string) (*api.AuditHold
 	return call[api.AuditHoldResult](ctx, a.client, r)
 }
 
-// LiftHold lets the chain's records be disposed of again when they are due. It is
-// not tried again: done twice, it would be answered with ErrNotFound.
+// LiftHold lets the chain's records be disposed of again when they are due. Where
+// there is no hold it is ErrNotFound.
 func (a *AuditChain) LiftHold(ctx context.Context) (*api.AuditHoldResult, error) {
 	r, err := a.request(http.MethodDelete, api.RouteAuditHold, api.RouteServerHold)
 	if err != nil {
 		return nil, err
 	}
-	r.once = true
 	return call[api.AuditHoldResult](ctx, a.client, r)
 }
 
@@ -266,10 +265,7 @@ func (c *Client) AuditKeys(ctx context.Context) (*api.AuditKeys, error) {
 }
 
 // RotateAuditKey has the server make a new key for checkpoints. The first
-// checkpoint of each chain after it is signed by both. It is not tried again: done
-// twice, it would make two keys.
+// checkpoint of each chain after it is signed by both.
 func (c *Client) RotateAuditKey(ctx context.Context) (*api.AuditKeys, error) {
-	r := newRequest(http.MethodPost, api.RouteAuditRotate)
-	r.once = true
-	return call[api.AuditKeys](ctx, c, r)
+	return call[api.AuditKeys](ctx, c, newRequest(http.MethodPost, api.RouteAuditRotate))
 }

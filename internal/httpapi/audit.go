@@ -156,6 +156,7 @@ func listCheckpoints[I interface {
 type (
 	// Held is a legal hold.
 	Held struct {
+		Idempotent
 		Body api.PutAuditHold
 	}
 	holdTenantAuditIn struct {
@@ -173,8 +174,8 @@ func (in Held) reason() string { return in.Body.Reason }
 func holdAudit[I interface {
 	chained
 	reason() string
-}](s *Server) func(context.Context, *I) (*body[api.AuditHoldResult], error) {
-	return func(ctx context.Context, in *I) (*body[api.AuditHoldResult], error) {
+}](s *Server) func(context.Context, *I) (*written[api.AuditHoldResult], error) {
+	return func(ctx context.Context, in *I) (*written[api.AuditHoldResult], error) {
 		chain, err := (*in).chain()
 		if err != nil {
 			return nil, err
@@ -183,8 +184,19 @@ func holdAudit[I interface {
 	}
 }
 
-func liftAuditHold[I chained](s *Server) func(context.Context, *I) (*body[api.AuditHoldResult], error) {
-	return func(ctx context.Context, in *I) (*body[api.AuditHoldResult], error) {
+type (
+	liftTenantHoldIn struct {
+		InTenant
+		Idempotent
+	}
+	liftServerHoldIn struct {
+		OfServer
+		Idempotent
+	}
+)
+
+func liftAuditHold[I chained](s *Server) func(context.Context, *I) (*written[api.AuditHoldResult], error) {
+	return func(ctx context.Context, in *I) (*written[api.AuditHoldResult], error) {
 		chain, err := (*in).chain()
 		if err != nil {
 			return nil, err
@@ -194,12 +206,12 @@ func liftAuditHold[I chained](s *Server) func(context.Context, *I) (*body[api.Au
 }
 
 // setHold sets a hold or, without a reason, lifts it.
-func (s *Server) setHold(ctx context.Context, chain service.Chain, reason string) (*body[api.AuditHoldResult], error) {
-	hold, err := s.service.HoldAudit(ctx, callerOf(ctx), chain, reason)
+func (s *Server) setHold(ctx context.Context, chain service.Chain, reason string) (*written[api.AuditHoldResult], error) {
+	result, err := s.service.HoldAudit(ctx, callerOf(ctx), chain, reason)
 	if err != nil {
 		return nil, err
 	}
-	return answerOf(api.AuditHoldResult{Hold: auditHold(hold)}), nil
+	return writtenOf(result.Outcome, api.AuditHoldResult{Hold: auditHold(result.Hold)}), nil
 }
 
 func (s *Server) auditKeys(ctx context.Context, _ *struct{}) (*body[api.AuditKeys], error) {
@@ -210,10 +222,10 @@ func (s *Server) auditKeys(ctx context.Context, _ *struct{}) (*body[api.AuditKey
 	return answerOf(api.AuditKeys{Keys: convert(keys, auditKey)}), nil
 }
 
-func (s *Server) rotateAuditKey(ctx context.Context, _ *struct{}) (*body[api.AuditKeys], error) {
-	keys, err := s.service.RotateAuditKey(ctx, callerOf(ctx))
+func (s *Server) rotateAuditKey(ctx context.Context, _ *Idempotent) (*written[api.AuditKeys], error) {
+	result, err := s.service.RotateAuditKey(ctx, callerOf(ctx))
 	if err != nil {
 		return nil, err
 	}
-	return answerOf(api.AuditKeys{Keys: convert(keys, auditKey)}), nil
+	return writtenOf(result.Outcome, api.AuditKeys{Keys: convert(result.Keys, auditKey)}), nil
 }

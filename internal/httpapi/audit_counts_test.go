@@ -215,7 +215,7 @@ func (l *auditLedger) note(t *testing.T, x *exchange) {
 	case status == http.StatusUnauthorized: // also of a login that came to nothing
 		l.failures[x.network]++
 	case x.route.Public:
-	case status == http.StatusForbidden && byPolicies(x.got):
+	case status == http.StatusForbidden && denied(x.got):
 		l.refused[name] = true
 		put(chain, tenant, "authorization.denied", audit.Denied)
 	case status == http.StatusNotFound && foreign:
@@ -237,10 +237,10 @@ func (l *auditLedger) note(t *testing.T, x *exchange) {
 		strings.Contains(x.route.Pattern, "/secret") && x.who.name == "narrowed to an environment"
 }
 
-// byPolicies says whether it was the policies that refused something, and not a
-// rule that no policy can change.
-func byPolicies(got *answer) bool {
-	return strings.Contains(string(got.body), "your credentials do not allow")
+// denied says whether it was rights that were wanting, and not room.
+func denied(got *answer) bool {
+	var problem api.Problem
+	return json.Unmarshal(got.body, &problem) == nil && problem.Code == api.CodeForbidden
 }
 
 // did notes what a request that was served has to leave.

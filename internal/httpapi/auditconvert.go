@@ -38,12 +38,10 @@ func auditStatus(s service.AuditStatus) api.AuditStatus {
 		Origin: s.Origin, Sequence: int64(s.Head.Sequence), Hash: hex.EncodeToString(s.Head.Hash[:]), Time: maybe(s.Time),
 		Hot: int64(s.Head.Sequence + 1 - s.Chain.Hot), Warm: api.AuditTier(s.Warm), Cold: api.AuditTier(s.Cold),
 		Disposed: int64(s.Disposed), Indexed: int64(s.Indexed), Broken: s.Broken,
+		Hold: auditHold(s.Hold),
 	}
 	if s.Newest != nil {
 		out.Checkpoint = new(checkpoint(*s.Newest))
-	}
-	if s.Hold != (store.Hold{}) {
-		out.Hold = auditHold(&s.Hold)
 	}
 	return out
 }
@@ -52,8 +50,8 @@ func checkpoint(c store.Checkpoint) api.AuditCheckpoint {
 	return api.AuditCheckpoint{Sequence: int64(c.Sequence), Time: c.Time.UTC(), Note: string(c.Note)}
 }
 
-func auditHold(h *store.Hold) *api.AuditHold {
-	if h == nil {
+func auditHold(h store.Hold) *api.AuditHold {
+	if h == (store.Hold{}) {
 		return nil
 	}
 	return &api.AuditHold{Reason: h.Reason, Author: h.Author, Time: h.Time.UTC()}

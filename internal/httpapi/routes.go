@@ -123,7 +123,7 @@ func (s *Server) register() {
 	typed(a, operation{get, api.RouteAuditStatus, "audit.read", "audit-status", "audit", "Say where the audit chain of a tenant stands, and where its records are", 0}, readAuditStatus[InTenant](s))
 	typed(a, operation{get, api.RouteAuditNotes, "audit.read", "audit-checkpoints", "audit", "List the signed checkpoints of a tenant's audit chain, newest first", 0}, listCheckpoints[tagsIn](s))
 	typed(a, operation{put, api.RouteAuditHold, "audit.hold", "hold-audit", "audit", "Keep a tenant's audit records from being disposed of", 0}, holdAudit[holdTenantAuditIn](s))
-	typed(a, operation{del, api.RouteAuditHold, "audit.hold", "lift-audit-hold", "audit", "Let a tenant's audit records be disposed of again when they are due", 0}, liftAuditHold[InTenant](s))
+	typed(a, operation{del, api.RouteAuditHold, "audit.hold", "lift-audit-hold", "audit", "Let a tenant's audit records be disposed of again when they are due", 0}, liftAuditHold[liftTenantHoldIn](s))
 	typed(a, operation{get, api.RouteServerAudit, "server-audit.read", "search-server-audit", "audit", "Search the audit records of the server, newest first", 0}, searchAudit[searchServerAuditIn](s))
 	typed(a, operation{get, api.RouteServerCounts, "server-audit.read", "count-server-audit", "audit", "Count the audit records of the server", 0}, countAudit[countServerAuditIn](s))
 	s.plain(get, api.RouteServerExport, "server-audit.read", s.getOnly(s.exportAudit), exportAuditOperation(s.spec, api.RouteServerAudit, "export-server-audit", "Stream the audit records of the server, to be kept or verified"))
@@ -132,7 +132,7 @@ func (s *Server) register() {
 	typed(a, operation{get, api.RouteServerStatus, "server-audit.read", "server-audit-status", "audit", "Say where the audit chain of the server stands, and where its records are", 0}, readAuditStatus[OfServer](s))
 	typed(a, operation{get, api.RouteServerNotes, "server-audit.read", "server-audit-checkpoints", "audit", "List the signed checkpoints of the server's audit chain, newest first", 0}, listCheckpoints[serverCheckpointsIn](s))
 	typed(a, operation{put, api.RouteServerHold, "audit.hold", "hold-server-audit", "audit", "Keep the server's audit records from being disposed of", 0}, holdAudit[holdServerAuditIn](s))
-	typed(a, operation{del, api.RouteServerHold, "audit.hold", "lift-server-audit-hold", "audit", "Let the server's audit records be disposed of again when they are due", 0}, liftAuditHold[OfServer](s))
+	typed(a, operation{del, api.RouteServerHold, "audit.hold", "lift-server-audit-hold", "audit", "Let the server's audit records be disposed of again when they are due", 0}, liftAuditHold[liftServerHoldIn](s))
 	typed(a, operation{get, api.RouteAuditKeys, authenticated, "audit-keys", "audit", "Read the public keys that checkpoints are signed with, oldest first", 0}, s.auditKeys)
 	typed(a, operation{post, api.RouteAuditRotate, "server-key.write", "rotate-audit-key", "audit", "Make a new key for checkpoints", 0}, s.rotateAuditKey)
 

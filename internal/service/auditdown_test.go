@@ -60,18 +60,18 @@ func (f *full) DeleteTenant(ctx context.Context, tenant config.TenantID, write s
 	return f.Store.DeleteTenant(ctx, tenant, write)
 }
 
-func (f *full) Hold(ctx context.Context, tenant config.TenantID, hold store.Hold, record audit.Record) error {
+func (f *full) Hold(ctx context.Context, tenant config.TenantID, hold store.Hold, record audit.Record, outcome *store.Idempotent) error {
 	if err := f.err(); err != nil {
 		return err
 	}
-	return f.Store.Hold(ctx, tenant, hold, record)
+	return f.Store.Hold(ctx, tenant, hold, record, outcome)
 }
 
-func (f *full) AddSigningKey(ctx context.Context, key store.SigningKey, record audit.Record) error {
+func (f *full) AddSigningKey(ctx context.Context, key store.SigningKey, record audit.Record, outcome *store.Idempotent) error {
 	if err := f.err(); err != nil {
 		return err
 	}
-	return f.Store.AddSigningKey(ctx, key, record)
+	return f.Store.AddSigningKey(ctx, key, record, outcome)
 }
 
 // filling is a world on such a disk.

@@ -60,7 +60,7 @@ func (s *Service) signingKeys(ctx context.Context) ([]store.SigningKey, error) {
 		if err != nil {
 			return nil, unavailable(err, "no random numbers can be had")
 		}
-		if err := s.addSigningKey(ctx, system(), 1, name); err != nil && config.KindOf(err) != config.KindConflict {
+		if _, err := s.addSigningKey(ctx, system(), nil, name); err != nil && config.KindOf(err) != config.KindConflict {
 			return nil, err
 		}
 	}
@@ -71,51 +71,73 @@ func signingPlace(version uint32) seal.Place {
 	return seal.Place{Kind: seal.AuditKey, Path: "audit key", Version: int64(version)}
 }
 
-// addSigningKey makes a version of the key, and puts on record what its public
-// half is.
-func (s *Service) addSigningKey(ctx context.Context, who Caller, version uint32, name string) error {
+// addSigningKey makes the next version of the key, and puts on record what its
+// public half is.
+func (s *Service) addSigningKey(ctx context.Context, who Caller, keys []store.SigningKey, name string) (AuditKeys, error) {
 	var seed [32]byte
 	defer clear(seed[:])
 	if _, err := io.ReadFull(rand.Reader, seed[:]); err != nil {
-		return unavailable(err, "no random numbers can be had")
+		return AuditKeys{}, unavailable(err, "no random numbers can be had")
 	}
 	key, err := audit.NewSigningKey(name, seed)
 	if err != nil {
-		return err
+		return AuditKeys{}, err
 	}
+	version := uint32(len(keys)) + 1
 	plain := append(seed[:len(seed):len(seed)], name...)
 	defer clear(plain)
 	sealed, err := s.keyring.Seal(ctx, signingPlace(version), plain)
 	if err != nil {
-		return err
+		return AuditKeys{}, err
 	}
 	record := s.record(who, "audit.key.rotate", access.ServerKeyWrite, resourceName(access.Resource{Name: "audit/keys"}))
 	record.Details = map[string]string{"version": versionText(config.Version(version)), "public": key.Public()}
-	return s.store.AddSigningKey(ctx, store.SigningKey{Version: version, Name: name, Public: key.Public(), Sealed: sealed, Created: s.clock()}, record)
+	added := store.SigningKey{Version: version, Name: name, Public: key.Public(), Created: s.clock()}
+	result := AuditKeys{Outcome: Outcome{Status: Committed, Time: added.Created}, Keys: append(unsealed(keys), added)}
+	kept, err := s.keptForServer(ctx, who, result)
+	if err != nil {
+		return AuditKeys{}, err
+	}
+	added.Sealed = sealed
+	return result, s.store.AddSigningKey(ctx, added, record, kept)
+}
+
+// unsealed are the public halves of keys.
+func unsealed(keys []store.SigningKey) []store.SigningKey {
+	public := slices.Clone(keys)
+	for i := range public {
+		public[i].Sealed = nil
+	}
+	return public
 }
 
 // AuditKeys answers the keys that sign checkpoints, oldest first, for anybody who
 // is somebody: their public halves are no secret.
 func (s *Service) AuditKeys(ctx context.Context) ([]store.SigningKey, error) {
-	return s.signingKeys(ctx)
+	keys, err := s.signingKeys(ctx)
+	return unsealed(keys), err
+}
+
+// AuditKeys is what a rotation of the key for checkpoints comes to.
+type AuditKeys struct {
+	Outcome
+	Keys []store.SigningKey // oldest first, without what is sealed of them
 }
 
 // RotateAuditKey makes a new key for checkpoints, and answers all of them. The
 // first checkpoint of each chain after it is signed by the old one as well, so
 // that who trusts that one can go on with the new.
-func (s *Service) RotateAuditKey(ctx context.Context, who Caller) ([]store.SigningKey, error) {
+func (s *Service) RotateAuditKey(ctx context.Context, who Caller) (AuditKeys, error) {
 	if err := s.guardServer(ctx, who, access.ServerKeyWrite, access.Resource{Name: "audit/keys"}); err != nil {
-		return nil, err
+		return AuditKeys{}, err
 	}
-	keys, err := s.signingKeys(ctx)
-	if err != nil {
-		return nil, err
-	}
-	newest := keys[len(keys)-1]
-	if err := s.addSigningKey(ctx, who, newest.Version+1, newest.Name); err != nil {
-		return nil, err
-	}
-	return s.store.SigningKeys(ctx)
+	return once(ctx, s, who, config.TenantID{}, func() (AuditKeys, error) {
+		keys, err := s.signingKeys(ctx)
+		if err != nil {
+			return AuditKeys{}, err
+		}
+		return s.addSigningKey(ctx, who, keys, keys[0].Name)
+	})
 }
 
 // openSigningKeys are keys to sign with.

@@ -138,6 +138,15 @@ func (s *Service) keep(ctx context.Context, who Caller, tenant config.TenantID, 
 	return err
 }
 
+// keptForServer is what keeps the answer of a write of the server's that is no
+// store.Write, nil when it came without a key.
+func (s *Service) keptForServer(ctx context.Context, who Caller, answer any) (*store.Idempotent, error) {
+	if who.Idempotency == nil {
+		return nil, nil //nolint:nilnil // nothing is kept
+	}
+	return s.idempotentRow(ctx, who, config.TenantID{}, answer)
+}
+
 // remember keeps the answer of a write that changed nothing.
 func (s *Service) remember(ctx context.Context, who Caller, tenant config.TenantID, o Outcome, answer any) error {
 	row, err := s.idempotentRow(ctx, who, tenant, answer)

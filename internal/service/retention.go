@@ -458,13 +458,13 @@ const maxHoldReason = 1024
 // HoldAudit sets the legal hold of a tenant's chain, which keeps its records from
 // being disposed of and the tenant from being deleted; an empty reason lifts it.
 // It is for the server's administrators.
-func (s *Service) HoldAudit(ctx context.Context, who Caller, chain Chain, reason string) (*store.Hold, error) {
+func (s *Service) HoldAudit(ctx context.Context, who Caller, chain Chain, reason string) (AuditHold, error) {
 	id, err := s.chainToHold(ctx, who, chain)
 	if err != nil {
-		return nil, err
+		return AuditHold{}, err
 	}
 	if len(reason) > maxHoldReason {
-		return nil, config.Errorf(config.KindTooLarge, "the reason is too long").At("/reason").Over(maxHoldReason, int64(len(reason)))
+		return AuditHold{}, config.Errorf(config.KindTooLarge, "the reason is too long").At("/reason").Over(maxHoldReason, int64(len(reason)))
 	}
 	hold, event := store.Hold{Reason: reason, Author: who.Principal.Author()}, "audit.hold.set"
 	if reason == "" {
@@ -475,17 +475,32 @@ func (s *Service) HoldAudit(ctx context.Context, who Caller, chain Chain, reason
 	if id != (config.TenantID{}) {
 		record.Tenant = id.String()
 	}
-	s.tenants.loading.Lock() // no tenant is being deleted
-	err = s.store.Hold(ctx, id, hold, record)
-	s.tenants.loading.Unlock()
-	if err != nil {
-		return nil, err
+	result, err := once(ctx, s, who, config.TenantID{}, func() (AuditHold, error) {
+		result := AuditHold{Outcome{Status: Committed, Time: s.clock()}, hold}
+		kept, err := s.keptForServer(ctx, who, result)
+		if err != nil {
+			return AuditHold{}, err
+		}
+		s.tenants.loading.Lock() // no tenant is being deleted
+		err = s.store.Hold(ctx, id, hold, record, kept)
+		s.tenants.loading.Unlock()
+		if err != nil || reason == "" {
+			return result, err
+		}
+		stands, err := s.store.Chain(ctx, id)
+		result.Time = stands.Hold.Time
+		return result, err
+	})
+	if result.Hold != (store.Hold{}) {
+		result.Hold.Time = result.Time
 	}
-	stands, err := s.store.Chain(ctx, id)
-	if err != nil || stands.Hold == (store.Hold{}) {
-		return nil, err
-	}
-	return &stands.Hold, nil
+	return result, err
+}
+
+// AuditHold is what setting or lifting a legal hold comes to.
+type AuditHold struct {
+	Outcome
+	Hold store.Hold // zero when none stands
 }
 
 func (s *Service) chainToHold(ctx context.Context, who Caller, chain Chain) (config.TenantID, error) {

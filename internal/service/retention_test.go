@@ -359,7 +359,7 @@ func TestHoldStopsDisposal(t *testing.T) {
 	a.append(a.id, made(50, 0)...)
 	hold, err := a.s.HoldAudit(t.Context(), a.root, a.chain(), "case 7")
 	must(t, err)
-	same(t, "reason", "case 7", hold.Reason)
+	same(t, "reason", "case 7", hold.Hold.Reason)
 	a.clock.move(9 * oneDay)
 	a.retain()
 	a.clock.move(10 * oneYear)
@@ -371,13 +371,64 @@ func TestHoldStopsDisposal(t *testing.T) {
 	mustBe(t, config.KindForbidden, err)
 	hold, err = a.s.HoldAudit(t.Context(), a.root, a.chain(), "")
 	must(t, err)
-	if hold != nil {
-		t.Errorf("it still stands: %+v", hold)
-	}
+	same(t, "what stands", store.Hold{}, hold.Hold)
 	a.retain()
 	same(t, "after it was lifted", [3]int{0, 0, 2}, a.tiers(a.id)) // with the record of the hold
 	_, err = a.s.HoldAudit(t.Context(), a.root, a.chain(), strings.Repeat("x", 1025))
 	mustBe(t, config.KindTooLarge, err)
+}
+
+// A hold and a new key that come again with their idempotency key are answered as
+// before, and are done once; with another request the key is refused.
+func TestAuditWritesComeAgain(t *testing.T) {
+	a := newAuditor(t)
+	again := func(key, request string) service.Caller {
+		who := a.root
+		who.Idempotency = &service.Idempotency{Key: key, Request: []byte(request)}
+		return who
+	}
+	records := func() int {
+		return len(a.eventsOn(t, config.TenantID{}, "audit.hold.set", "audit.hold.lift", "audit.key.rotate"))
+	}
+	for _, step := range []struct {
+		name string
+		do   func(who service.Caller) (any, service.Outcome, error)
+	}{
+		{"hold", func(who service.Caller) (any, service.Outcome, error) {
+			r, err := a.s.HoldAudit(t.Context(), who, a.chain(), "case 7")
+			return r.Hold, r.Outcome, err
+		}},
+		{"lift", func(who service.Caller) (any, service.Outcome, error) {
+			r, err := a.s.HoldAudit(t.Context(), who, a.chain(), "")
+			return r.Hold, r.Outcome, err
+		}},
+		{"rotate", func(who service.Caller) (any, service.Outcome, error) {
+			r, err := a.s.RotateAuditKey(t.Context(), who)
+			return r.Keys, r.Outcome, err
+		}},
+	} {
+		_, err := a.s.AuditKeys(t.Context()) // the first key is there
+		must(t, err)
+		before := records()
+		answer, outcome, err := step.do(again(step.name, step.name))
+		must(t, err)
+		same(t, step.name+": replayed", false, outcome.Replayed)
+		a.clock.move(time.Hour)
+		second, replay, err := step.do(again(step.name, step.name))
+		must(t, err)
+		same(t, step.name+": the answer", answer, second)
+		outcome.Replayed = true
+		same(t, step.name+": the outcome", outcome, replay)
+		same(t, step.name+": records", before+1, records())
+		_, _, err = step.do(again(step.name, "another"))
+		mustBe(t, config.KindIdempotencyMismatch, err)
+	}
+	stands, err := a.s.AuditStatus(t.Context(), a.who, a.chain())
+	must(t, err)
+	same(t, "the hold", store.Hold{}, stands.Hold)
+	keys, err := a.s.AuditKeys(t.Context())
+	must(t, err)
+	same(t, "keys", 2, len(keys))
 }
 
 // Chains of deleted tenants age as others do, and are the server's administrators' to read.

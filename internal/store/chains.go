@@ -69,8 +69,9 @@ type Chains interface {
 	// the record to it and to the server's chain (once, when these are the same),
 	// its Time the engine's to fill in, in one transaction. A hold that stands is
 	// replaced; lifting where there is none is KindNotFound. While it stands
-	// DeleteTenant is KindInUse.
-	Hold(ctx context.Context, tenant config.TenantID, hold Hold, record audit.Record) error
+	// DeleteTenant is KindInUse. An outcome that is not nil is kept with it, as
+	// Remember does, for the server, its Time that of the record.
+	Hold(ctx context.Context, tenant config.TenantID, hold Hold, record audit.Record, outcome *Idempotent) error
 
 	// PutBlock keeps where to look for some links, in the place of a block that
 	// begins alike.
@@ -98,8 +99,8 @@ type Chains interface {
 	SigningKeys(ctx context.Context) ([]SigningKey, error)
 	// AddSigningKey must add the next version, 1 for the first, else KindConflict,
 	// and append the record to the server's chain, its Time the engine's to fill
-	// in, in one transaction.
-	AddSigningKey(ctx context.Context, key SigningKey, record audit.Record) error
+	// in, in one transaction, and keep an outcome that is not nil, as Hold does.
+	AddSigningKey(ctx context.Context, key SigningKey, record audit.Record, outcome *Idempotent) error
 
 	// Position is how far a consumer of a feed is, 0 when it has not begun.
 	Position(ctx context.Context, consumer string) (int64, error)

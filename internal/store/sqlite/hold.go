@@ -10,17 +10,18 @@ import (
 )
 
 // Hold implements store.Chains.
-func (s *Store) Hold(ctx context.Context, tenant config.TenantID, hold store.Hold, record audit.Record) error {
+func (s *Store) Hold(ctx context.Context, tenant config.TenantID, hold store.Hold, record audit.Record, outcome *store.Idempotent) error {
 	hold.Time = time.Time{}
-	return s.writer.do(ctx, &putHold{tenant: tenant, hold: hold, record: record})
+	return s.writer.do(ctx, &putHold{tenant: tenant, hold: hold, record: record, outcome: outcome})
 }
 
 type putHold struct {
 	uncounted
-	tenant config.TenantID
-	hold   store.Hold // zero lifts it
-	record audit.Record
-	chains []*tenantState // that the record is appended to
+	tenant  config.TenantID
+	hold    store.Hold // zero lifts it
+	record  audit.Record
+	outcome *store.Idempotent
+	chains  []*tenantState // that the record is appended to
 }
 
 const (
@@ -45,6 +46,9 @@ func (h *putHold) check(t *tx) error {
 	if server != chain {
 		h.chains = append(h.chains, server)
 	}
+	if err := t.checkServerUnkept(h.outcome); err != nil {
+		return err
+	}
 	if h.hold != (store.Hold{}) {
 		return nil
 	}
@@ -66,6 +70,9 @@ func (h *putHold) store(t *tx) error {
 	var since int64
 	if h.hold != (store.Hold{}) {
 		since = h.chains[0].nanos
+	}
+	if err := t.keepForServer(h.outcome, h.chains[0].nanos); err != nil {
+		return err
 	}
 	return t.exec(upsertHold, h.tenant[:], h.hold.Reason, h.hold.Author, since)
 }

@@ -71,6 +71,23 @@ func (t *tx) keep(tenant config.TenantID, outcome store.Idempotent) error {
 		int64(outcome.Revision), toNanos(outcome.Time), toNanos(outcome.Expires))
 }
 
+// checkServerUnkept is checkUnkept for what is kept for the server, if anything.
+func (t *tx) checkServerUnkept(outcome *store.Idempotent) error {
+	if outcome == nil {
+		return nil
+	}
+	return t.checkUnkept(config.TenantID{}, *outcome)
+}
+
+func (t *tx) keepForServer(outcome *store.Idempotent, nanos int64) error {
+	if outcome == nil {
+		return nil
+	}
+	kept := *outcome
+	kept.Time = fromNanos(nanos)
+	return t.keep(config.TenantID{}, kept)
+}
+
 // ForgetIdempotent implements store.Writer.
 func (s *Store) ForgetIdempotent(ctx context.Context, now time.Time) error {
 	return s.writer.do(ctx, &forget{now: now})

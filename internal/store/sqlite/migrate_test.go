@@ -238,7 +238,7 @@ func TestAuditOfTheFirstRelease(t *testing.T) {
 	for _, err := range []error{
 		s.PackLinks(t.Context(), alpha.ID, segment, []byte("body")),
 		s.PutBlock(t.Context(), alpha.ID, store.Block{First: 1, Last: 3, Sealed: []byte("block")}),
-		s.Hold(t.Context(), beta, store.Hold{Reason: "litigation"}, audit.Record{Event: "audit.hold"}),
+		s.Hold(t.Context(), beta, store.Hold{Reason: "litigation"}, audit.Record{Event: "audit.hold"}, nil),
 		s.Close(),
 	} {
 		if err != nil {

@@ -26,15 +26,16 @@ func (s *Store) SigningKeys(ctx context.Context) ([]store.SigningKey, error) {
 }
 
 // AddSigningKey implements store.Chains.
-func (s *Store) AddSigningKey(ctx context.Context, key store.SigningKey, record audit.Record) error {
-	return s.writer.do(ctx, &addSigningKey{key: key, record: record})
+func (s *Store) AddSigningKey(ctx context.Context, key store.SigningKey, record audit.Record, outcome *store.Idempotent) error {
+	return s.writer.do(ctx, &addSigningKey{key: key, record: record, outcome: outcome})
 }
 
 type addSigningKey struct {
 	uncounted
-	key    store.SigningKey
-	record audit.Record
-	server *tenantState
+	key     store.SigningKey
+	record  audit.Record
+	outcome *store.Idempotent
+	server  *tenantState
 }
 
 const (
@@ -46,6 +47,9 @@ INSERT INTO signing_keys (version, name, public, sealed, created) VALUES (?, ?, 
 
 func (a *addSigningKey) check(t *tx) (err error) {
 	if a.server, err = t.chain(config.TenantID{}); err != nil {
+		return err
+	}
+	if err := t.checkServerUnkept(a.outcome); err != nil {
 		return err
 	}
 	newest, err := t.count(selectNewestSigningKey)
@@ -61,5 +65,8 @@ func (a *addSigningKey) store(t *tx) error {
 		return err
 	}
 	a.record.Time = t.now(a.server)
+	if err := t.keepForServer(a.outcome, a.server.nanos); err != nil {
+		return err
+	}
 	return t.append(a.server, a.record)
 }

@@ -74,7 +74,7 @@ func chains(t *testing.T, w *world) {
 		"ArchiveSegment": w.ArchiveSegment(w.ctx, nobody, 1, "x"),
 		"DisposeSegment": w.DisposeSegment(w.ctx, nobody, 1, audit.Record{}),
 		"ForgetLocation": w.ForgetLocation(w.ctx, nobody, 1),
-		"Hold":           w.Hold(w.ctx, nobody, store.Hold{Reason: "x"}, audit.Record{}),
+		"Hold":           w.Hold(w.ctx, nobody, store.Hold{Reason: "x"}, audit.Record{}, nil),
 	} {
 		if config.KindOf(err) != config.KindNotFound {
 			t.Errorf("%s of a chain that never was: %v", name, err)

@@ -231,10 +231,10 @@ func signingKeys(t *testing.T, w *world) {
 	}
 	record := audit.Record{Event: "audit.key", Actor: "system"}
 	for _, version := range []uint32{0, 2} {
-		refused(t, w.AddSigningKey(w.ctx, key(version), record), config.KindConflict)
+		refused(t, w.AddSigningKey(w.ctx, key(version), record, nil), config.KindConflict)
 	}
 	same(t, len(auditOf(t, w, config.TenantID{})), 0)
-	ok(t, w.AddSigningKey(w.ctx, key(1), record))
+	ok(t, w.AddSigningKey(w.ctx, key(1), record, nil))
 	record.Time = w.clock.read()
 	links := auditOf(t, w, config.TenantID{})
 	same(t, len(links), 1)
@@ -245,7 +245,7 @@ func signingKeys(t *testing.T, w *world) {
 	var wg sync.WaitGroup
 	for range rivals {
 		wg.Go(func() {
-			switch err := w.AddSigningKey(w.ctx, key(2), record); {
+			switch err := w.AddSigningKey(w.ctx, key(2), record, nil); {
 			case err == nil:
 				added.Add(1)
 			case config.KindOf(err) != config.KindConflict:
@@ -257,4 +257,14 @@ func signingKeys(t *testing.T, w *world) {
 	same(t, added.Load(), int64(1))
 	same(t, list(), []store.SigningKey{key(1), key(2)})
 	same(t, len(auditOf(t, w, config.TenantID{})), 2)
+
+	outcome := store.Idempotent{Principal: "ann", Key: "rotated", Sealed: []byte("rotated"), Expires: w.clock.read().Add(time.Hour)}
+	ok(t, w.AddSigningKey(w.ctx, key(3), record, &outcome))
+	outcome.Time = w.clock.read()
+	kept, err := w.Idempotent(w.ctx, config.TenantID{}, "ann", "rotated")
+	ok(t, err)
+	same(t, kept, outcome)
+	refused(t, w.AddSigningKey(w.ctx, key(4), record, &outcome), config.KindIdempotencyInFlight)
+	same(t, list(), []store.SigningKey{key(1), key(2), key(3)})
+	same(t, len(auditOf(t, w, config.TenantID{})), 3)
 }

@@ -74,7 +74,7 @@ func (r *referenceChain) step(t *rapid.T, n *tenant) {
 		if lift {
 			hold = store.Hold{}
 		}
-		agreed(t, n.Hold(n.ctx, n.ID, hold, disposeRecord), before || !lift, config.KindNotFound)
+		agreed(t, n.Hold(n.ctx, n.ID, hold, disposeRecord, nil), before || !lift, config.KindNotFound)
 		if before || !lift {
 			r.head, r.held = r.head+1, !lift
 		}

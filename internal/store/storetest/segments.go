@@ -78,7 +78,7 @@ func (n *tenant) hold(t tb, reason string) {
 	if reason != "" {
 		hold.Author = "counsel"
 	}
-	ok(t, n.Hold(n.ctx, n.ID, hold, audit.Record{Event: "audit.hold", Reason: reason}))
+	ok(t, n.Hold(n.ctx, n.ID, hold, audit.Record{Event: "audit.hold", Reason: reason}, nil))
 }
 
 // chainSeen is all that can be read of a tenant's chain.
@@ -282,7 +282,7 @@ func disposeSegment(t *testing.T, w *world) {
 func holds(t *testing.T, w *world) {
 	n := w.createTenant(t, "alpha")
 	lift := func(n *tenant) error {
-		return w.Hold(w.ctx, n.ID, store.Hold{}, audit.Record{Event: "audit.hold.lift"})
+		return w.Hold(w.ctx, n.ID, store.Hold{}, audit.Record{Event: "audit.hold.lift"}, nil)
 	}
 	server, before := len(auditOf(t, w, config.TenantID{})), n.chain(t)
 	refused(t, lift(n), config.KindNotFound)
@@ -292,7 +292,7 @@ func holds(t *testing.T, w *world) {
 	w.clock.advance(time.Hour)
 	hold := store.Hold{Reason: "litigation № 7", Author: "counsel", Time: time.Unix(1, 0)} // the engine knows better
 	record := audit.Record{Event: "audit.hold", Actor: "counsel", Reason: hold.Reason}
-	ok(t, w.Hold(w.ctx, n.ID, hold, record))
+	ok(t, w.Hold(w.ctx, n.ID, hold, record, nil))
 	hold.Time = w.clock.read()
 	same(t, n.chain(t).Hold, hold)
 	record.Time = w.clock.read()
@@ -310,6 +310,18 @@ func holds(t *testing.T, w *world) {
 	same(t, len(auditOf(t, w, config.TenantID{})), server+1)
 	n.records(t, 1) // it keeps nobody from working
 	n.put(t, layer(base, "gateway", 0, "1"))
+
+	w.clock.advance(time.Hour)
+	outcome := store.Idempotent{Principal: "counsel", Key: "held", Sealed: []byte("held"), Expires: w.clock.read().Add(time.Hour)}
+	again := store.Hold{Reason: "again", Author: "counsel"}
+	ok(t, w.Hold(w.ctx, n.ID, again, record, &outcome))
+	outcome.Time = w.clock.read()
+	kept, err := w.Idempotent(w.ctx, config.TenantID{}, "counsel", "held")
+	ok(t, err)
+	same(t, kept, outcome)
+	refused(t, w.Hold(w.ctx, n.ID, store.Hold{Reason: "yet again"}, record, &outcome), config.KindIdempotencyInFlight)
+	same(t, n.chain(t).Hold.Reason, "again")
+	server++
 
 	w.clock.advance(time.Hour)
 	n.hold(t, "another")
