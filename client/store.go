@@ -246,22 +246,23 @@ func (s *Store) apply(ctx context.Context, e Event) {
 }
 
 func (s *Store) applyEvent(ctx context.Context, e *api.WatchEvent) {
+	var secrets []string // each once, though documents may have changed with it
 	for _, change := range e.Changes {
 		if d := s.documents[change.Path]; d != nil {
 			s.applyChange(ctx, d, e.Revision, change)
 		}
 		if change.Secret != nil {
-			s.rereadSecret(ctx, change.Secret.Path, e.Revision)
+			secrets = append(secrets, change.Secret.Path)
 		}
 	}
 	for _, notice := range e.Secrets {
-		s.rereadSecret(ctx, notice.Path, e.Revision)
+		secrets = append(secrets, notice.Path)
 	}
-}
-
-func (s *Store) rereadSecret(ctx context.Context, path string, atLeast int64) {
-	if c := s.secrets[path]; c != nil {
-		s.reread(ctx, c, atLeast)
+	slices.Sort(secrets)
+	for _, path := range slices.Compact(secrets) {
+		if c := s.secrets[path]; c != nil {
+			s.reread(ctx, c, e.Revision)
+		}
 	}
 }
 

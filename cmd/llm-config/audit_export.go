@@ -171,7 +171,7 @@ func writeWhole(name string, write func(io.Writer) error) (err error) {
 	// Hidden, so that what a crash leaves is not taken for the file.
 	next, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
 	if err != nil {
-		return err
+		return about(name, err)
 	}
 	defer func() {
 		if err != nil {
@@ -182,10 +182,22 @@ func writeWhole(name string, write func(io.Writer) error) (err error) {
 		return errors.Join(err, next.Close())
 	}
 	err = errors.Join(next.Sync(), next.Close())
-	if err != nil {
-		return err
+	if err == nil {
+		err = os.Rename(next.Name(), name)
 	}
-	return os.Rename(next.Name(), name)
+	return about(name, err)
+}
+
+// about says of what file somebody named an error of the system is, in the place
+// of one that only the program knows.
+func about(name string, err error) error {
+	if of, ok := errors.AsType[*os.PathError](err); ok {
+		return &os.PathError{Op: "write", Path: name, Err: of.Err}
+	}
+	if of, ok := errors.AsType[*os.LinkError](err); ok {
+		return &os.PathError{Op: "write", Path: name, Err: of.Err}
+	}
+	return err
 }
 
 // telling tells a person at a terminal how far work is whose end is not known.

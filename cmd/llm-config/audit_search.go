@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -78,7 +79,7 @@ func recordsView(page *api.AuditPage, server, details bool) (view, error) {
 		}
 	}
 	v.people = func(p *printer) {
-		header := []string{"RECORD", "TIME", "EVENT", "ACTOR", "RESOURCE", "OUTCOME", "SOURCE"}
+		header := slices.Clone(recordHeader)
 		if details {
 			header = append(header, "ACTION", "REASON", "REVISION", "REQUEST", "DETAILS")
 		}
@@ -96,11 +97,17 @@ func recordsView(page *api.AuditPage, server, details bool) (view, error) {
 	return v, nil
 }
 
+// recordHeader says what recordCells are.
+var recordHeader = []string{"RECORD", "TIME", "EVENT", "ACTOR", "RESOURCE", "OUTCOME", "SOURCE"}
+
 // recordCells are what every list of records shows of one.
 func recordCells(sequence int64, e api.AuditEvent, server bool) []cell {
 	resource := e.Resource
 	if !server {
 		resource = withoutTenant(resource)
+	}
+	if len(e.Resources) > 0 {
+		resource += fmt.Sprintf(" (+%d)", len(e.Resources))
 	}
 	return []cell{
 		{text: number(sequence)}, {text: when(e.Time)}, {text: e.Event}, {text: orNone(e.Actor)},
@@ -142,9 +149,6 @@ func outcomeStyle(outcome string) style {
 // detailsText is what a record says besides, in one line.
 func detailsText(e api.AuditEvent) string {
 	var texts []string
-	if len(e.Resources) > 0 {
-		texts = append(texts, "and "+counted(len(e.Resources), "resource")+" more")
-	}
 	for _, name := range slices.Sorted(maps.Keys(e.Details)) {
 		texts = append(texts, name+"="+e.Details[name])
 	}

@@ -77,6 +77,13 @@ func (t *auditTail) run(ctx context.Context, most int, follow bool) error {
 	if err != nil {
 		return err
 	}
+	if t.out.format == asTable {
+		header := make([]cell, len(recordHeader))
+		for i, text := range recordHeader {
+			header[i] = cell{text, styleBold}
+		}
+		t.line(header)
+	}
 	for _, record := range slices.Backward(newest) {
 		position = max(position, record.Sequence)
 		if err := t.print(record); err != nil {
@@ -153,12 +160,17 @@ func (t *auditTail) print(record api.AuditRecord) error {
 	if err != nil {
 		return err
 	}
+	t.line(recordCells(record.Sequence, event, t.server))
+	return nil
+}
+
+func (t *auditTail) line(cells []cell) {
+	p := t.out.app.printer()
 	var line strings.Builder
-	for i, c := range recordCells(record.Sequence, event, t.server) {
+	for i, c := range cells {
 		text := clean(c.text)
 		line.WriteString(p.paint(c.style, text))
 		line.WriteString(strings.Repeat(" ", max(tailWidths[i]-displayWidth(text), 0)+2))
 	}
 	p.printf("%s\n", strings.TrimRight(line.String(), " "))
-	return nil
 }

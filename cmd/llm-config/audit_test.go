@@ -239,13 +239,13 @@ func TestAuditSearchPrints(t *testing.T) {
 		out  string
 		note string
 	}{
-		{[]string{}, "RECORD  TIME                  EVENT         ACTOR          RESOURCE                        OUTCOME  SOURCE\n" +
-			"2       2026-11-22T09:00:01Z  evil\\x1b[31m  -              tenants/0a0b                    -        -\n" +
-			"1       2026-11-22T09:00:00Z  secret.read   token 7f (ci)  environments/production/openai  denied   10.1.2.3\n", ""},
+		{[]string{}, "RECORD  TIME                  EVENT         ACTOR          RESOURCE                             OUTCOME  SOURCE\n" +
+			"2       2026-11-22T09:00:01Z  evil\\x1b[31m  -              tenants/0a0b                         -        -\n" +
+			"1       2026-11-22T09:00:00Z  secret.read   token 7f (ci)  environments/production/openai (+2)  denied   10.1.2.3\n", ""},
 		{[]string{"-o", "value"}, "2\n1\n", ""},
 		{[]string{"--server", "-o", "value", "--limit", "1"}, "2\n", ""},
 		{[]string{"--limit", "1", "--cursor", "0", "-o", "table"}, "", "there are more; the same with --cursor 1 goes on"},
-		{[]string{"--details"}, "10.1.2.3  -       -       42        -        and 2 resources more, a=1, b=2\n", ""},
+		{[]string{"--details"}, "10.1.2.3  -       -       42        -        a=1, b=2\n", ""},
 		{[]string{"--server"}, "tenants/0a0b/environments/production/openai", ""},
 	} {
 		s := w.session(t)
