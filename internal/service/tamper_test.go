@@ -69,7 +69,9 @@ type crime struct {
 // whoever makes tamperings needs it to sign with.
 func signingKey(t testing.TB, a *auditor) *audit.SigningKey {
 	t.Helper()
-	keys, err := a.s.AuditKeys(t.Context())
+	_, err := a.s.AuditKeys(t.Context()) // there is one now
+	must(t, err)
+	keys, err := a.engine.SigningKeys(t.Context())
 	must(t, err)
 	plain, err := a.keyring.Open(t.Context(), seal.Place{Kind: seal.AuditKey, Path: "audit key", Version: int64(keys[0].Version)}, keys[0].Sealed)
 	must(t, err)
