@@ -22,7 +22,8 @@ import (
 // which programs write bytes.
 type marker struct {
 	core  string
-	forms map[uint16][]markerForm // the first two bytes → forms that begin with them
+	first [1 << 16]bool           // the two bytes that forms begin with
+	forms map[uint16][]markerForm // those → the forms
 }
 
 type markerForm struct {
@@ -59,6 +60,7 @@ func markerOf(core string) *marker {
 
 func (m *marker) add(name string, text []byte) {
 	first := uint16(text[0])<<8 | uint16(text[1])
+	m.first[first] = true
 	m.forms[first] = append(m.forms[first], markerForm{name, text})
 }
 
@@ -125,7 +127,7 @@ func (m *marker) asItStands(text []byte) string {
 	var first uint16
 	for i, b := range text {
 		first = first<<8 | uint16(b)
-		if i == 0 {
+		if i == 0 || !m.first[first] {
 			continue
 		}
 		for _, form := range m.forms[first] {
