@@ -149,6 +149,9 @@ func (p *process) open(ctx context.Context) (err error) {
 	var logger *slog.Logger // commands on the data alone have none
 	if p.logger != nil {
 		logger = telemetry.Component(p.logger, "service")
+		for _, name := range p.auditing.anchorsBeside(s.Data) {
+			logger.Warn("checkpoints are kept on the disk of the database: whoever can write to it can write both anew; use another mount, object storage or a webhook", "place", name)
+		}
 	}
 	var identities service.Identities
 	if p.identities != nil {

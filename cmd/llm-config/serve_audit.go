@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/llm-devops/llm-config-manager/internal/archive"
@@ -192,10 +194,44 @@ func (p *process) posture() service.Posture {
 	for _, anchor := range p.auditing.anchors {
 		posture.Anchors = append(posture.Anchors, anchor.Name())
 	}
+	posture.AnchorsBeside = p.auditing.anchorsBeside(s.Data)
 	for _, to := range p.auditing.sinks {
 		posture.Sinks = append(posture.Sinks, to.Name())
 	}
 	return posture
+}
+
+// anchorsBeside are the names of the anchors that are folders on the disk of the
+// data: whoever can write to one can, as a rule, write to the other.
+func (a auditing) anchorsBeside(data string) (names []string) {
+	for _, anchor := range a.anchors {
+		if folder, ok := strings.CutPrefix(anchor.Name(), "file:"); ok && sameDisk(folder, data) {
+			names = append(names, anchor.Name())
+		}
+	}
+	return names
+}
+
+// sameDisk says whether two folders are on one file system. Of a folder that is
+// not there yet it is the one above it that counts.
+func sameDisk(a, b string) bool {
+	device := func(folder string) (uint64, bool) {
+		for {
+			var is syscall.Stat_t
+			err := syscall.Stat(folder, &is)
+			if err == nil {
+				return uint64(is.Dev), true //nolint:unconvert // an int32 on some systems
+			}
+			above := filepath.Dir(folder)
+			if !errors.Is(err, fs.ErrNotExist) || above == folder {
+				return 0, false
+			}
+			folder = above
+		}
+	}
+	first, known := device(a)
+	second, also := device(b)
+	return known && also && first == second
 }
 
 // keyBeside says whether the master key is a file in the data folder.

@@ -259,6 +259,7 @@ var spoils = []spoil{
 		x.clock.move(3 * time.Minute)
 	}, "record 1 was written"},
 	{compliance.CheckpointsElsewhere, tenant, "no place apart", tweak(func(p *service.Posture) { p.Anchors = nil }), "set audit-checkpoints"},
+	{compliance.CheckpointsElsewhere, tenant, "a place on the same disk", tweak(func(p *service.Posture) { p.AnchorsBeside = p.Anchors }), "on the disk of the database alone, in mast"},
 	{compliance.CheckpointsElsewhere, tenant, "a place that is behind", func(x *examined) {
 		x.set("base", "late", `{}`)
 		_, err := x.s.SignCheckpoints(x.t.Context())

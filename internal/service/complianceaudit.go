@@ -5,6 +5,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/llm-devops/llm-config-manager/internal/access"
@@ -167,6 +168,10 @@ func (x *examination) checkpointsElsewhere(ctx context.Context) (finding, error)
 	if len(p.Anchors) == 0 {
 		return fails("checkpoints are in the database alone; set audit-checkpoints"), nil
 	}
+	if len(p.AnchorsBeside) == len(p.Anchors) {
+		return fails("checkpoints are on the disk of the database alone, in %s; name another mount, object storage or a webhook in audit-checkpoints",
+			strings.Join(p.AnchorsBeside, " and ")), nil
+	}
 	patience := 2 * x.s.setup().Every
 	notes, _, err := x.s.store.Checkpoints(ctx, x.chain.Tenant, store.Page{Limit: 10})
 	if err != nil {
@@ -183,7 +188,7 @@ func (x *examination) checkpointsElsewhere(ctx context.Context) (finding, error)
 			}
 		}
 	}
-	return holds("%d places apart, up to date", len(p.Anchors)), nil
+	return holds("%d places apart, up to date", len(p.Anchors)-len(p.AnchorsBeside)), nil
 }
 
 func (x *examination) retentionConfigured(ctx context.Context) (finding, error) {

@@ -11,6 +11,7 @@ type Posture struct {
 	Keeper             string   // the scheme of the master key's keeper
 	KeyBeside          bool     // the master key is a file beside the data
 	Anchors            []string // where checkpoints are kept besides the database
+	AnchorsBeside      []string // those of them that are on the database's own disk
 	Sinks              []string // where records are streamed to
 	AlertHooks         int      // receivers of alerts
 	RequestsLimited    bool     // of each tenant, in a minute
