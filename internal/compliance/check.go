@@ -101,7 +101,7 @@ var Checks = []Check{
 	{CheckpointFresh, "The end of the chain is signed",
 		"Reads the newest checkpoint. Fails if records behind it are older than two intervals of checkpoints.", OfBoth},
 	{CheckpointsElsewhere, "Checkpoints are kept where the server cannot rewrite them",
-		"Looks whether a place apart is configured and has been sent the newest checkpoint. Fails if none is, or if it is behind by more than two intervals.", OfBoth},
+		"Looks whether a place apart is configured and has been sent the newest checkpoint. Fails if none is, if all are on the disk of the database, or if one is behind by more than two intervals.", OfBoth},
 	{RetentionConfigured, "Records are kept as long as they have to be, and no longer",
 		fmt.Sprintf("Reads the settings and the tiers of the chain. Fails if records are kept for less than %d days (six years, the longest that these frameworks name: 45 CFR 164.316(b)(2)(i)), or if one stays in a tier for a day longer than it should.", days(LeastKept)), OfBoth},
 	{HoldRespected, "Under legal hold nothing is disposed of",
