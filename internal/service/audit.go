@@ -242,8 +242,11 @@ func (s *Service) AuditCounts(ctx context.Context, who Caller, chain Chain, filt
 // countLinks counts what a filter selects of a chain.
 func (s *Service) countLinks(ctx context.Context, id config.TenantID, filter *audit.Filter, by []audit.Dimension, window time.Duration) (AuditCounts, error) {
 	counts := audit.Counts{By: by, Window: window, Most: maxGroups, Groups: map[audit.CountKey]audit.Count{}}
-	err := s.eachPart(ctx, id, 0, func(block *audit.Block, links []audit.Link) (bool, error) {
+	err := s.eachPart(ctx, id, 0, filter.To, func(block *audit.Block, links []audit.Link) (bool, error) {
 		if block != nil {
+			if _, last := block.Times(); last.Before(filter.From) {
+				return false, nil // all that is before is older still
+			}
 			block.Count(filter, &counts)
 		}
 		for _, l := range links {

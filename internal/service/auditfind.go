@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/llm-devops/llm-config-manager/internal/audit"
 	"github.com/llm-devops/llm-config-manager/internal/cache"
@@ -52,7 +53,7 @@ type finder struct {
 // below before (0 for all), at most limit; and where to go on, 0 for the end.
 func (s *Service) findLinks(ctx context.Context, id config.TenantID, filter *audit.Filter, before uint64, limit int) (found []audit.Link, next uint64, err error) {
 	f := finder{s: s, chain: id, filter: filter, before: before, limit: limit}
-	err = s.eachPart(ctx, id, before, func(block *audit.Block, links []audit.Link) (on bool, err error) {
+	err = s.eachPart(ctx, id, before, filter.To, func(block *audit.Block, links []audit.Link) (on bool, err error) {
 		f.parts++
 		if block == nil {
 			on, err = f.take(links)
@@ -124,8 +125,9 @@ func (f *finder) take(links []audit.Link) (on bool, err error) {
 
 // eachPart goes back through a chain from below before (0 for its end): over the
 // blocks that there are, and over the links themselves where there is none, both
-// newest first. It ends where visit says so, or where records were disposed of.
-func (s *Service) eachPart(ctx context.Context, id config.TenantID, before uint64, visit func(*audit.Block, []audit.Link) (bool, error)) error {
+// newest first. It leaves out blocks of records that are all as new as a time, if
+// one is given. It ends where visit says so, or where records were disposed of.
+func (s *Service) eachPart(ctx context.Context, id config.TenantID, before uint64, to time.Time, visit func(*audit.Block, []audit.Link) (bool, error)) error {
 	gone, err := s.disposedEnd(ctx, id)
 	if err != nil {
 		return err
@@ -137,6 +139,11 @@ func (s *Service) eachPart(ctx context.Context, id config.TenantID, before uint6
 	position := chain.Head.Sequence + 1
 	if before != 0 {
 		position = min(position, before)
+	}
+	if !to.IsZero() {
+		if position, err = s.belowTime(ctx, id, gone, min(position-1, chain.Indexed), position, to); err != nil {
+			return err
+		}
 	}
 	var blocks []store.Block
 	for begin := position; position > gone+1; {
@@ -175,6 +182,39 @@ func (s *Service) eachPart(ctx context.Context, id config.TenantID, before uint6
 		position, blocks = block.First(), blocks[1:]
 	}
 	return nil
+}
+
+// belowTime lowers a position in a chain to the first block that begins at a time
+// or later: of what is behind it nothing is older, for times never go back along a
+// chain. It asks blocks, which nobody can forge who writes to the database, of the
+// records behind gone up to indexed; where one is not there the position stays.
+func (s *Service) belowTime(ctx context.Context, id config.TenantID, gone, indexed, position uint64, to time.Time) (uint64, error) {
+	begins := func(n uint64) uint64 { return n*audit.BlockRecords + 1 }
+	low, end := (gone+audit.BlockRecords-1)/audit.BlockRecords, indexed/audit.BlockRecords // of whole blocks
+	high := max(low, end)
+	for low < high {
+		middle := low + (high-low)/2
+		kept, err := s.store.Blocks(ctx, id, begins(middle)+1, 1)
+		if err != nil {
+			return 0, err
+		}
+		if len(kept) == 0 || kept[0].First != begins(middle) {
+			return position, nil
+		}
+		block, err := s.block(ctx, id, kept[0])
+		if err != nil {
+			return 0, err
+		}
+		if first, _ := block.Times(); first.Before(to) {
+			low = middle + 1
+		} else {
+			high = middle
+		}
+	}
+	if low >= end {
+		return position, nil
+	}
+	return begins(low), nil
 }
 
 // linksBack answers some of the links below before and above floor, newest first

@@ -1,6 +1,7 @@
 package service_test
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"github.com/llm-devops/llm-config-manager/internal/audit"
 	"github.com/llm-devops/llm-config-manager/internal/config"
 	"github.com/llm-devops/llm-config-manager/internal/service"
+	"github.com/llm-devops/llm-config-manager/internal/store"
 )
 
 // linear is a chain as it was ever written, to be gone through record by record.
@@ -376,4 +378,69 @@ func TestCursorsOfChains(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+// blockReads counts how often blocks are asked for.
+type blockReads struct {
+	store.Store
+	n int
+}
+
+func (b *blockReads) Blocks(ctx context.Context, id config.TenantID, before uint64, limit int) ([]store.Block, error) {
+	b.n++
+	return b.Store.Blocks(ctx, id, before, limit)
+}
+
+// A search that ends long ago finds all, and does not go through what came since.
+func TestSearchOfLongAgo(t *testing.T) {
+	const blocks = 24
+	l := &linear{auditor: newAuditor(t)}
+	for range blocks * audit.BlockRecords / 1024 {
+		l.clock.move(time.Minute)
+		l.append(l.id, made(1024, 0)...)
+	}
+	l.index()
+	l.read()
+	l.clock.move(time.Hour) // before what the searches leave
+	reads := &blockReads{Store: l.engine}
+	s := l.process(reads)
+	for _, n := range []int{1, 1023, 1024, 1025, 4095, 4096, 4097, 5000, 40_960, 40_961, 50_000, blocks*audit.BlockRecords - 1} {
+		for name, to := range map[string]time.Time{"at": l.records[n].Time, "behind": l.records[n].Time.Add(time.Nanosecond)} {
+			filter := audit.Filter{To: to, From: to.Add(-2 * time.Minute)}
+			want := l.matching(filter, 1, uint64(len(l.records)))
+			reads.n = 0
+			var found []uint64
+			for in := page(1000); ; {
+				got, err := s.Audit(t.Context(), l.who, l.chain(), filter, in)
+				must(t, err)
+				for _, link := range got.Links {
+					found = append(found, link.Sequence)
+				}
+				if in.Cursor = got.Next; in.Cursor == "" {
+					break
+				}
+			}
+			if !slices.Equal(want, found) {
+				t.Errorf("%s record %d: %d found, %d there", name, n, len(found), len(want))
+			}
+			if pages := len(want)/1000 + 1; reads.n > 8*pages { // 5 to find the place, of 24
+				t.Errorf("%s record %d: blocks were asked for %d times, on %d pages", name, n, reads.n, pages)
+			}
+			counts, err := s.AuditCounts(t.Context(), l.who, l.chain(), filter, nil, 0)
+			must(t, err)
+			counted := int64(0)
+			for _, g := range counts.Groups {
+				counted += g.Records
+			}
+			if counted != int64(len(want)) {
+				t.Errorf("%s record %d: %d counted, %d there", name, n, counted, len(want))
+			}
+		}
+	}
+	l.sql(`DELETE FROM audit_blocks WHERE first = ?`, blocks/2*audit.BlockRecords+1) // which is asked first
+	s = l.process(l.engine)
+	filter := audit.Filter{To: l.records[1025].Time} // the first of the second thousand
+	got, err := s.Audit(t.Context(), l.who, l.chain(), filter, page(5))
+	must(t, err)
+	same(t, "without a block", uint64(1025), got.Links[0].Sequence)
 }
