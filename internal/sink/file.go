@@ -7,7 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"sync"
+	"time"
 
 	"github.com/llm-devops/llm-config-manager/internal/audit"
 	"github.com/llm-devops/llm-config-manager/internal/config"
@@ -21,11 +21,21 @@ const lineStart = `{"chain":"`
 
 // file appends records as lines of JSON to a file that only its owner reads.
 type file struct {
-	path string
-
-	mu   sync.Mutex
-	open *os.File // nil: to be opened
+	path    string
+	timeout time.Duration // of a delivery
+	place   chan struct{} // of the one call that works on the file, for as long as that hangs
+	open    *os.File      // of whoever has the place; nil: to be opened
 }
+
+func newFile(path string) *file {
+	return &file{path: path, timeout: deliverTime, place: make(chan struct{}, 1)}
+}
+
+// closeTime bounds the closing of a file: a process that ends does not wait for
+// a mount that is gone.
+const closeTime = 5 * time.Second
+
+var errSilent = errors.New("the file system does not answer in time")
 
 func (f *file) Name() string { return "file:" + f.path }
 
@@ -34,16 +44,49 @@ func (f *file) Deliver(ctx context.Context, records []Record) error {
 	for _, r := range records {
 		lines = appendLine(lines, r)
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if err := ctx.Err(); err != nil {
+	ctx, cancel := context.WithTimeoutCause(ctx, f.timeout, errSilent)
+	defer cancel()
+	if err := f.within(ctx, func() error { return f.append(ctx, lines) }); err != nil {
 		return f.unavailable(err)
+	}
+	return nil
+}
+
+// within runs what a file system of another machine may never answer, and waits
+// for it no longer than ctx says. Until it ends nothing else is run: there are
+// never two writers, nor more than one goroutine that hangs.
+func (f *file) within(ctx context.Context, do func() error) error {
+	select {
+	case f.place <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	done := make(chan error, 1)
+	go func() {
+		defer func() { <-f.place }()
+		done <- do()
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// append writes nothing that nobody waits for any more: it is delivered again.
+func (f *file) append(ctx context.Context, lines []byte) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
 	if err := f.follow(); err != nil {
-		return f.unavailable(err)
+		return err
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
 	if err := appendDurably(f.open, lines); err != nil {
-		return f.unavailable(errors.Join(err, f.drop()))
+		return errors.Join(err, f.drop())
 	}
 	return nil
 }
@@ -76,12 +119,14 @@ func (f *file) drop() error {
 }
 
 func (f *file) Close() error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.open == nil {
-		return nil
-	}
-	return f.drop()
+	ctx, cancel := context.WithTimeoutCause(context.Background(), min(f.timeout, closeTime), errSilent)
+	defer cancel()
+	return f.within(ctx, func() error {
+		if f.open == nil {
+			return nil
+		}
+		return f.drop()
+	})
 }
 
 // openLines opens or makes a file that ends with a whole line.

@@ -10,10 +10,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/llm-devops/llm-config-manager/internal/config"
 )
@@ -197,5 +199,49 @@ func TestAnEndedContextWritesNothing(t *testing.T) {
 	refuse(t, mustOpen(t, "file:"+path).Deliver(ctx, chained(1, 1)), config.KindUnavailable)
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the file is there (%v)", err)
+	}
+}
+
+// TestAFileThatHangs: a pipe that nobody reads stands for a mount that is gone.
+// Deliveries end in time, all of them leave one goroutine behind, and what hung
+// is not there twice when the file answers again.
+func TestAFileThatHangs(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Skip(err)
+	}
+	pipe, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newFile(path)
+	s.open, s.timeout = pipe, 10*time.Millisecond
+	many := chained(1, 1)
+	many[0].Record = []byte(`{"reason":"` + strings.Repeat("x", 1<<20) + `"}`) // more than a pipe holds
+	before := runtime.NumGoroutine()
+	refuse(t, s.Deliver(t.Context(), many), config.KindUnavailable, "cannot be written")
+	for range 3 {
+		refuse(t, s.Deliver(t.Context(), many), config.KindUnavailable, "cannot be written")
+	}
+	if err := s.Close(); !errors.Is(err, errSilent) {
+		t.Errorf("it is closed while it hangs: %v", err)
+	}
+	if hanging := runtime.NumGoroutine() - before; hanging > 1 {
+		t.Errorf("%d goroutines hang", hanging)
+	}
+	s.timeout = time.Hour
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	refuse(t, s.Deliver(ctx, many), config.KindUnavailable, "cannot be written")
+
+	if err := errors.Join(os.Remove(path), pipe.Close()); err != nil { // the write that hung fails
+		t.Fatal(err)
+	}
+	mustDeliver(t, s, chained(1, 2))
+	if got := sequences(lines(t, path)); !slices.Equal(got, []uint64{1, 2}) {
+		t.Errorf("the file holds %v", got)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
 	}
 }

@@ -78,7 +78,7 @@ func Open(url string, o Options) (Sink, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &file{path: path}, nil
+		return newFile(path), nil
 	case "http", "https":
 		sender, err := webhook.NewSender(url, o.key(), o.webhook())
 		if err != nil {
