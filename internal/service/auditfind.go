@@ -225,6 +225,9 @@ func (s *Service) linksBack(ctx context.Context, id config.TenantID, before, flo
 	if err != nil {
 		return nil, err
 	}
+	if links, err = s.unpackedOnly(ctx, id, links); err != nil {
+		return nil, err
+	}
 	if len(links) > 0 && links[0].Sequence == before-1 {
 		return unbroken(links), nil
 	}
@@ -249,6 +252,26 @@ func (s *Service) linksBack(ctx context.Context, id config.TenantID, before, flo
 	links = slices.DeleteFunc(slices.Clone(packed), func(l audit.Link) bool { return l.Sequence >= before || l.Sequence <= floor })
 	slices.Reverse(links)
 	return links, nil
+}
+
+// unpackedOnly are those rows that no segment is of. All are, unless somebody who
+// writes to the database put rows beside a segment, for others to read them in the
+// place of what was packed, or they were packed since they were read.
+func (s *Service) unpackedOnly(ctx context.Context, id config.TenantID, rows []audit.Link) ([]audit.Link, error) {
+	if len(rows) == 0 {
+		return rows, nil
+	}
+	low := min(rows[0].Sequence, rows[len(rows)-1].Sequence) // they go one way
+	for after := max(low, 1) - 1; ; {
+		segments, err := s.store.Segments(ctx, id, after, segmentsAtOnce)
+		if err != nil || len(segments) == 0 {
+			return rows, err
+		}
+		for _, segment := range segments {
+			rows = slices.DeleteFunc(rows, func(l audit.Link) bool { return segment.First <= l.Sequence && l.Sequence <= segment.Last })
+			after = segment.Last
+		}
+	}
 }
 
 // gone is the error of a record that is said to have been disposed of, and cannot
@@ -300,6 +323,9 @@ func (s *Service) linksOf(ctx context.Context, id config.TenantID, sequences []u
 		return nil, nil
 	}
 	hot, err := s.store.AuditOf(ctx, id, sequences)
+	if err == nil {
+		hot, err = s.unpackedOnly(ctx, id, hot)
+	}
 	if err != nil {
 		return nil, err
 	}

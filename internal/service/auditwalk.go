@@ -3,7 +3,9 @@ package service
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"time"
 
@@ -75,39 +77,56 @@ func (s *Service) walk(ctx context.Context, id config.TenantID, after, through u
 
 // ahead answers the links behind a sequence number, from wherever they are, or
 // the segment that was disposed of there. Links that do not go on from there are
-// answered as they are, and of a broken segment those that unpack could read.
+// answered as they are, and of a broken segment those that unpack could read. What
+// is in a segment and a row as well is broken, too.
 func (s *Service) ahead(ctx context.Context, id config.TenantID, after uint64, unpack func(context.Context, store.Segment) ([]audit.Link, error)) ([]audit.Link, *store.Segment, error) {
 	for range 3 { // what is being moved is found in either place
 		links, err := s.store.Audit(ctx, id, after, linksAtOnce)
 		if err != nil {
 			return nil, nil, err
 		}
-		if len(links) > 0 && links[0].Sequence == after+1 {
-			return links, nil, nil
-		}
 		segments, err := s.store.Segments(ctx, id, after, 1)
 		if err != nil {
 			return nil, nil, err
 		}
-		if len(segments) == 0 {
+		if len(segments) == 0 || len(links) > 0 && links[0].Sequence == after+1 && segments[0].First > after+1 {
 			if len(links) > 0 {
 				return links, nil, nil
 			}
 			continue
 		}
-		if segments[0].State == store.Disposed {
+		twice, err := s.rowBeside(ctx, id, after, segments[0])
+		if err != nil {
+			return nil, nil, err
+		}
+		if segments[0].State == store.Disposed && twice == 0 {
 			return nil, &segments[0], nil
 		}
 		packed, err := unpack(ctx, segments[0])
-		if errors.Is(err, errDisposed) {
+		if errors.Is(err, errDisposed) && twice == 0 {
 			continue
 		}
 		for len(packed) > 0 && packed[0].Sequence <= after {
 			packed = packed[1:]
 		}
+		if twice != 0 {
+			packed = slices.DeleteFunc(slices.Clone(packed), func(l audit.Link) bool { return l.Sequence >= twice })
+			err = &brokenSegment{segments[0], fmt.Errorf("record %d is a row of the database as well", twice)}
+		}
 		return packed, nil, err
 	}
 	return nil, nil, nil
+}
+
+// rowBeside is the first record behind a sequence number that is a row although a
+// segment is of it, 0 for none: packing takes the rows away as it puts the segment
+// there, so that whoever reads both after another finds one or the other.
+func (s *Service) rowBeside(ctx context.Context, id config.TenantID, after uint64, segment store.Segment) (uint64, error) {
+	links, err := s.store.Audit(ctx, id, max(after, segment.First-1), 1)
+	if err != nil || len(links) == 0 || links[0].Sequence > segment.Last {
+		return 0, err
+	}
+	return links[0].Sequence, nil
 }
 
 // disposedEnd is the last of the records that were disposed of, from the first
@@ -435,6 +454,9 @@ func (t *AuditTail) Next(ctx context.Context) ([]audit.Link, error) {
 	}
 	links, err := t.s.store.Audit(ctx, t.id, t.position, tailAtOnce)
 	if err != nil {
+		return nil, err
+	}
+	if links, err = t.s.unpackedOnly(ctx, t.id, links); err != nil {
 		return nil, err
 	}
 	if len(links) == 0 || links[0].Sequence != t.position+1 {

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/llm-devops/llm-config-manager/internal/audit"
 	"github.com/llm-devops/llm-config-manager/internal/config"
@@ -129,4 +131,60 @@ func TestExportWhileRecordsMove(t *testing.T) {
 		t.Errorf("records were disposed of meanwhile: %v", err)
 	}
 	a.holds("afterwards", a.chain())
+}
+
+// A row that somebody puts beside a segment, in the place of a record that was
+// packed, is found by whoever verifies and read by nobody.
+func TestRowsBesideASegment(t *testing.T) {
+	for name, age := range map[string]time.Duration{"packed": 9 * oneDay, "archived": 50 * oneDay, "disposed of": 8 * oneYear} {
+		for what, forge := range map[string]func(audit.Link) audit.Link{
+			"the same again": func(l audit.Link) audit.Link { return l },
+			"another": func(l audit.Link) audit.Link {
+				r, err := audit.ParseRecord(l.Record)
+				must(t, err)
+				r.Actor = "token:forged"
+				l.Record = r.Canonical()
+				return l
+			},
+		} {
+			t.Run(name+", "+what, func(t *testing.T) {
+				a := newAuditor(t)
+				a.append(a.id, made(300, 0)...)
+				links := a.links(a.id)
+				a.clock.move(age)
+				a.retain()
+				a.restart()
+				a.holds("before", a.chain())
+				l := forge(links[156])
+				a.sql(`INSERT INTO audit (tenant, sequence, hash, record) VALUES (?, ?, ?, ?)`, a.id[:], int64(l.Sequence), l.Hash[:], l.Record)
+				report, err := a.s.VerifyAudit(t.Context(), a.who, a.chain(), nil)
+				must(t, err)
+				if report.Broken == nil || report.Broken.Sequence != l.Sequence && age < oneYear || !strings.Contains(report.Broken.Reason, "row of the database as well") {
+					t.Errorf("verified: %+v", report.Broken)
+				}
+				for _, filter := range []audit.Filter{{}, {Actors: []string{"token:forged"}}, {RequestID: "r156"}} {
+					found, err := a.s.Audit(t.Context(), a.who, a.chain(), filter, page(1000))
+					if err != nil {
+						mustBe(t, config.KindUnavailable, err)
+					}
+					for _, link := range found.Links {
+						if link.Sequence <= 300 && !bytes.Equal(link.Record, links[link.Sequence-1].Record) {
+							t.Errorf("%+v: found %s", filter, link.Record)
+						}
+					}
+				}
+				tail, err := a.s.TailAudit(t.Context(), a.who, a.chain(), audit.Filter{}, new(uint64(156)))
+				if err != nil {
+					return // disposed of
+				}
+				defer tail.Close()
+				got, _ := tail.Next(t.Context())
+				for _, link := range got {
+					if link.Sequence == 157 && !bytes.Equal(link.Record, links[156].Record) {
+						t.Errorf("a tail has %s", link.Record)
+					}
+				}
+			})
+		}
+	}
 }
