@@ -32,7 +32,7 @@ const (
 type Record struct {
 	Time      time.Time
 	Event     string   // what happened, as in config.change or authentication.failed
-	Actor     string   // who did it: a token's id and name, or system
+	Actor     string   // who did it: token:ID and the like, system:server or anonymous; no name that somebody chose
 	Tenant    string   // the tenant's id in hexadecimal; empty for the server
 	Resource  string   // what it was done to
 	Resources []string // what else it was done to, sorted; only of what is done to several things at once

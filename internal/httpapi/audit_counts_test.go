@@ -31,6 +31,7 @@ const (
 	silent   = ""        // nothing is put on record
 	counted  = "counted" // a read that is counted
 	ofServer = "server:" // before an event of the server's chain
+	ofItself = "itself:" // before an event of the chain of the tenant that is created
 )
 
 // onRecord is what each route puts on record when it did what it was asked, as
@@ -54,7 +55,8 @@ var onRecord = map[string]string{
 	"GET " + api.RouteEnvironments: silent, "GET " + api.RouteEnvironment: silent,
 	"PUT " + api.RouteEnvironment: "environment.change", "DELETE " + api.RouteEnvironment: "environment.change",
 
-	"GET " + api.RouteTenants: silent, "POST " + api.RouteTenants: ofServer + "tenant.create", "GET " + api.RouteTenant: silent,
+	"GET " + api.RouteTenants: silent, "GET " + api.RouteTenant: silent,
+	"POST " + api.RouteTenants:  ofServer + "tenant.create " + ofItself + "tenant.create " + ofItself + "token.create",
 	"DELETE " + api.RouteTenant: ofServer + "tenant.delete " + ofServer + "key.destroy",
 	"GET " + api.RouteTokens:    silent, "POST " + api.RouteTokens: "token.create", "DELETE " + api.RouteToken: "token.revoke", "POST " + api.RouteTokenRotate: "token.rotate",
 	"GET " + api.RouteServerTokens: silent, "POST " + api.RouteServerTokens: "token.create", "DELETE " + api.RouteServerToken: "token.revoke", "POST " + api.RouteServerRotate: "token.rotate",
@@ -97,6 +99,7 @@ type auditLedger struct {
 	random   *rand.Rand
 	id       string              // of the victim
 	gone     bool                // the victim was deleted
+	founded  []api.FoundedTenant // which the workload created
 	asked    []string            // what was asked, and what came of it
 	want     map[string][]string // request id → what is to be on record
 	beside   map[string]bool     // ids of requests that may leave more than they were asked for
@@ -193,8 +196,9 @@ func entry(chain, tenant, event string, outcome audit.Outcome, actor, source, tr
 
 // The chains that the ledger is compared with.
 const (
-	serverChain = "server"
-	victimChain = "tenant"
+	serverChain  = "server"
+	victimChain  = "tenant"
+	foundedChain = "founded" // of any tenant that the workload created
 )
 
 // note says from an answer what has to be on record.
@@ -223,7 +227,7 @@ func (l *auditLedger) note(t *testing.T, x *exchange) {
 		put(serverChain, "", "authorization.denied", audit.Denied)
 	case x.served():
 		l.served[name] = true
-		l.did(x, on, chain, tenant, put)
+		l.did(t, x, on, chain, tenant, put)
 	}
 	if x.route.Pattern == api.RouteDiff && !foreign {
 		l.unsure[x.who.actor]++ // it reads one for each of its points
@@ -244,7 +248,8 @@ func denied(got *answer) bool {
 }
 
 // did notes what a request that was served has to leave.
-func (l *auditLedger) did(x *exchange, on, chain, tenant string, put func(chain, tenant, event string, outcome audit.Outcome)) {
+func (l *auditLedger) did(t *testing.T, x *exchange, on, chain, tenant string, put func(chain, tenant, event string, outcome audit.Outcome)) {
+	t.Helper()
 	var result struct{ Status api.Status }
 	_ = json.Unmarshal(x.got.body, &result) // not all answers are objects
 	if result.Status == api.StatusUnchanged || result.Status == api.StatusPlanned || x.got.header.Get(api.HeaderReplayed) != "" {
@@ -256,15 +261,22 @@ func (l *auditLedger) did(x *exchange, on, chain, tenant string, put func(chain,
 	if x.route.Pattern == api.RouteSecret && strings.Contains(x.body, `"stage":true`) {
 		on = "secret.stage"
 	}
+	about := l.id
+	if x.route.Pattern == api.RouteTenants && x.route.Method == http.MethodPost {
+		var founded api.FoundedTenant
+		x.got.into(t, &founded)
+		l.founded, about = append(l.founded, founded), founded.Tenant.ID
+	}
 	for word := range strings.FieldsSeq(on) {
 		event, atServer := strings.CutPrefix(word, ofServer)
+		event, atItself := strings.CutPrefix(event, ofItself)
 		switch {
 		case event == counted:
 			l.reads[x.who.actor]++
-		case atServer && x.route.Pattern == api.RouteTenant, atServer && x.route.Pattern == api.RouteTenants:
-			put(serverChain, "", event, audit.Success)
+		case atItself:
+			put(foundedChain, about, event, audit.Success)
 		case atServer:
-			put(serverChain, l.id, event, audit.Success)
+			put(serverChain, about, event, audit.Success)
 		default:
 			put(chain, tenant, event, audit.Success)
 		}
@@ -508,12 +520,16 @@ func TestAuditCountsAgree(t *testing.T) {
 	flush()
 	l.lift(t, v)
 	tenant := l.search(t, v.token, victimChain, v.path(api.RouteAudit))
+	chains := []kept{tenant}
+	for _, f := range l.founded {
+		chains = append(chains, l.search(t, f.Token.Value, foundedChain, api.Build(api.RouteAudit, f.Tenant.Name)))
+	}
 	l.end(t, all, v)
 	w.clock.advance(2 * time.Minute)
 	flush()
 	server := l.search(t, l.root, serverChain, api.RouteServerAudit)
 	t.Logf("%d requests, %d records of the tenant and %d of the server", len(l.asked), len(tenant.records), len(server.records))
-	l.compare(t, tenant, server)
+	l.compare(t, append(chains, server)...)
 	l.sameExport(t, program, with(api.RouteServerExport, "deleted="+l.id), tenant)
 	l.sameExport(t, program, api.RouteServerExport, server)
 }

@@ -40,7 +40,7 @@ func TestPatrolFindsWhatIsOld(t *testing.T) {
 	if broken(a) != "" || broken(b) != "" {
 		t.Fatalf("untouched chains are broken: %q, %q", broken(a), broken(b))
 	}
-	a.tamper(`UPDATE audit SET record = CAST(replace(CAST(record AS TEXT), 'tag', 'tog') AS BLOB) WHERE tenant = ? AND sequence = 3`, a.id[:])
+	a.tamper(`UPDATE audit SET record = CAST(replace(CAST(record AS TEXT), 'tag', 'tog') AS BLOB) WHERE tenant = ? AND sequence = 4`, a.id[:])
 	sign()
 	round()
 	if broken(a) != "" {

@@ -68,8 +68,7 @@ func (s *Service) found(ctx context.Context, who Caller, name string, first Toke
 		return Founded{}, err
 	}
 	answer := Founded{Outcome: Outcome{Status: Committed}, Tenant: tenant, Token: token}
-	server, err := s.serverWrite(ctx, who, store.EntryTenant, name, "tenant "+name+" was created",
-		s.record(who, "tenant.create", access.TenantManage, resourceName(access.Resource{Tenant: tenant.ID})), answer)
+	server, err := s.serverWrite(ctx, who, store.EntryTenant, name, "tenant "+name+" was created", s.tenantRecord(who, "tenant.create", tenant.ID, ""), answer)
 	if err != nil {
 		return Founded{}, err
 	}
@@ -85,6 +84,14 @@ func (s *Service) found(ctx context.Context, who Caller, name string, first Toke
 	return answer, nil
 }
 
+// tenantRecord is the record of what was done to a tenant, or to what it has of a
+// name, by whoever manages tenants.
+func (s *Service) tenantRecord(who Caller, event string, tenant config.TenantID, name string) audit.Record {
+	record := s.record(who, event, access.TenantManage, resourceName(access.Resource{Tenant: tenant, Name: name}))
+	record.Tenant = tenant.String()
+	return record
+}
+
 // founding is a tenant's first revision.
 func (s *Service) founding(ctx context.Context, who Caller, tenant config.Tenant, token store.Token) (store.Write, error) {
 	subject, err := s.subjectOf(store.EntryTenant, tenant.Name)
@@ -94,7 +101,8 @@ func (s *Service) founding(ctx context.Context, who Caller, tenant config.Tenant
 	w := store.Write{
 		Entry:     store.Entry{Kind: store.EntryTenant, Author: who.Principal.Author(), Subject: subject},
 		AddTokens: []store.Token{token},
-		Audit:     s.record(who, "tenant.create", access.TenantManage, resourceName(access.Resource{Tenant: tenant.ID})),
+		Audit:     s.tenantRecord(who, "tenant.create", tenant.ID, ""),
+		MoreAudit: []audit.Record{s.tenantRecord(who, "token.create", tenant.ID, "tokens/"+token.ID)},
 	}
 	for i, name := range config.FirstEnvironments {
 		e := config.Environment{ID: config.EnvironmentID(i + 1), Name: name, Parent: 1, Version: 1}
@@ -150,14 +158,13 @@ func (s *Service) deleteTenant(ctx context.Context, who Caller, state *tenantSta
 			Hint("`llm-config audit hold lift` first, if that is right")
 	}
 	answer := Deleted{Outcome{Status: Committed}, name}
-	server, err := s.serverWrite(ctx, who, store.EntryTenant, name, "tenant "+name+" was deleted",
-		s.record(who, "tenant.delete", access.TenantManage, resourceName(access.Resource{Tenant: state.tenant.ID})), answer)
+	server, err := s.serverWrite(ctx, who, store.EntryTenant, name, "tenant "+name+" was deleted", s.tenantRecord(who, "tenant.delete", state.tenant.ID, ""), answer)
 	if err != nil {
 		return Deleted{}, err
 	}
 	// The key store is no part of the transaction: that the key goes is on record
 	// before it does.
-	destroy := s.record(who, "key.destroy", access.TenantManage, resourceName(access.Resource{Tenant: state.tenant.ID, Name: "keys"}))
+	destroy := s.tenantRecord(who, "key.destroy", state.tenant.ID, "keys")
 	if err := s.store.AppendAudit(ctx, config.TenantID{}, destroy); err != nil {
 		return Deleted{}, unavailable(err, "the deletion could not be put on record")
 	}

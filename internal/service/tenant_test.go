@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/llm-devops/llm-config-manager/internal/access"
+	"github.com/llm-devops/llm-config-manager/internal/audit"
 	"github.com/llm-devops/llm-config-manager/internal/config"
 	"github.com/llm-devops/llm-config-manager/internal/seal"
 	"github.com/llm-devops/llm-config-manager/internal/service"
@@ -31,10 +32,18 @@ func TestCreateTenant(t *testing.T) {
 	if entry.Kind != store.EntryTenant || entry.Summary != "tenant acme was created" {
 		t.Errorf("the log has %+v", entry)
 	}
-	same(t, "records of the tenant", 1, len(w.chain(t, a.id)))
-	server := w.chain(t, config.TenantID{})
-	if last := server[len(server)-1]; !strings.Contains(last, `"event":"tenant.create"`) || !strings.Contains(last, a.id.String()) {
-		t.Errorf("the server's record is %s", last)
+	own := records(t, w.chain(t, a.id))
+	same(t, "records of the tenant", 2, len(own))
+	server := records(t, w.chain(t, config.TenantID{}))
+	for i, got := range []audit.Record{own[0], own[1], server[len(server)-1]} {
+		want := []audit.Record{
+			{Event: "tenant.create", Resource: "tenants/" + a.id.String(), Revision: 1},
+			{Event: "token.create", Resource: "tenants/" + a.id.String() + "/tokens/" + founded.Token.ID, Revision: 1},
+			{Event: "tenant.create", Resource: "tenants/" + a.id.String(), Revision: server[len(server)-1].Revision},
+		}[i]
+		want.Time, want.Actor, want.Tenant, want.Outcome = midnight, w.root.Principal.Actor(), a.id.String(), audit.Success
+		want.Action, want.Source, want.RequestID, want.UserAgent = "tenant.manage", someone.String(), w.root.RequestID, w.root.UserAgent
+		same(t, "record "+want.Event, want, got)
 	}
 	identity, err := w.s.Identity(t.Context(), who)
 	must(t, err)
@@ -50,6 +59,18 @@ func TestCreateTenant(t *testing.T) {
 	_, err = w.s.CreateTenant(t.Context(), w.root, "long", service.TokenRequest{TTL: service.MaxTokenTime + 1})
 	mustBe(t, config.KindBadRequest, err)
 	a.set("base", "a", `{}`) // the one that is there was not touched
+}
+
+// records reads the records of a chain.
+func records(t *testing.T, chain []string) []audit.Record {
+	t.Helper()
+	read := make([]audit.Record, 0, len(chain))
+	for _, text := range chain {
+		r, err := audit.ParseRecord([]byte(text))
+		must(t, err)
+		read = append(read, r)
+	}
+	return read
 }
 
 func TestTenants(t *testing.T) {
@@ -85,7 +106,7 @@ func TestDeleteTenantDestroysItsKeyAndEndsItsWatches(t *testing.T) {
 	if !open {
 		t.Fatal("a watch ended before it began")
 	}
-	records := len(w.chain(t, a.id))
+	before := len(w.chain(t, a.id))
 	deleted, err := w.s.DeleteTenant(t.Context(), w.root, "acme")
 	must(t, err)
 	if deleted.Status != service.Committed || deleted.Name != "acme" {
@@ -111,8 +132,13 @@ func TestDeleteTenantDestroysItsKeyAndEndsItsWatches(t *testing.T) {
 	mustBe(t, config.KindUnauthenticated, err)
 	_, err = w.s.DeleteTenant(t.Context(), w.root, "acme")
 	mustBe(t, config.KindNotFound, err)
-	if got := len(w.chain(t, a.id)); got < records {
-		t.Errorf("of %d audit records %d are left", records, got)
+	if got := len(w.chain(t, a.id)); got < before {
+		t.Errorf("of %d audit records %d are left", before, got)
+	}
+	for _, r := range records(t, w.chain(t, config.TenantID{})) {
+		if (r.Event == "tenant.delete" || r.Event == "key.destroy") && r.Tenant != a.id.String() {
+			t.Errorf("%s is of the tenant %q", r.Event, r.Tenant)
+		}
 	}
 	must(t, w.s.FlushCounts(t.Context())) // with counts of a tenant that is no more
 	b.reads("base", "a", `{"of":"other"}`)
@@ -176,6 +202,9 @@ func TestDevelopmentToken(t *testing.T) {
 		t.Errorf("the token is of %+v", p)
 	}
 	same(t, "lifetime", service.DefaultTokenTime, p.Expires.Sub(midnight))
+	if made := records(t, w.chain(t, p.Tenant))[1]; made.Event != "token.create" || made.Actor != "system:server" || !strings.HasSuffix(made.Resource, "/tokens/"+p.ID) {
+		t.Errorf("the record of the token is %+v", made)
+	}
 	again, err := w.s.DevelopmentToken(t.Context(), first)
 	must(t, err)
 	same(t, "token of the next start", true, again == first)
