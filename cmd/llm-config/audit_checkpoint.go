@@ -21,7 +21,9 @@ one. A checkpoint that is kept where the server cannot write, and given to
 
 func newAuditCheckpointListCommand(a *app) *cobra.Command {
 	c := a.command("ls", "List checkpoints",
-		"List the newest checkpoints of a chain; -o json has the notes themselves.",
+		`List the newest checkpoints of a chain; -o json has the notes themselves. Of those that
+are older than audit-hot the server keeps the last of each day, and those that two of its
+keys signed.`,
 		`  llm-config audit checkpoint ls
   llm-config audit checkpoint ls --server -n 100 -o json`)
 	s, out := a.auditScope(c), a.outputFlag(c, asTable, asJSON, asYAML, asTOML)

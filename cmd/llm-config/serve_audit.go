@@ -179,6 +179,9 @@ func (p *process) auditSetup() service.AuditSetup {
 	if rules, err := audit.ParseAlertRules(s.AuditAlerts); err == nil { // settings refuse what does not parse
 		setup.Alerts = rules
 	}
+	for _, anchor := range p.auditing.anchors {
+		setup.Anchors = append(setup.Anchors, anchor.Name())
+	}
 	return setup
 }
 

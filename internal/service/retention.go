@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/llm-devops/llm-config-manager/internal/access"
@@ -21,6 +22,8 @@ type AuditSetup struct {
 	Warm  time.Duration // after that, in segments in the database: 30 days
 	Keep  time.Duration // in all: 7 years
 	Every time.Duration // between checkpoints of a chain that goes on: 1 minute
+
+	Anchors []string // names of those that are to have a checkpoint before it is thinned out
 
 	Alerts []audit.AlertRule // besides the built-in ones, or in their place
 }
@@ -90,9 +93,14 @@ func (s *Service) RetainAudit(ctx context.Context) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	setup := s.setup()
+	anchored, err := s.anchored(ctx, setup.Anchors)
+	if err != nil {
+		return false, err
+	}
 	var failed []error // of chains that the others do not wait for
 	for _, chain := range chains {
-		r := retaining{s: s, chain: chain, origin: audit.Origin(keys[0].Name, chain.Tenant), keys: publicKeys(signing), newest: signing[len(signing)-1:], setup: s.setup(), now: s.clock()}
+		r := retaining{s: s, chain: chain, origin: audit.Origin(keys[0].Name, chain.Tenant), keys: publicKeys(signing), newest: signing[len(signing)-1:], setup: setup, anchored: anchored, now: s.clock()}
 		if err := r.run(ctx); err != nil {
 			failed = append(failed, fmt.Errorf("the audit records of %s: %w", r.origin, err))
 		}
@@ -117,6 +125,8 @@ type retaining struct {
 	gone   *uint64             // up to which record disposals are attested; nil before anybody asked
 	setup  AuditSetup
 	now    time.Time
+
+	anchored int64 // up to where in the feed of checkpoints every anchor has them
 }
 
 func (r *retaining) run(ctx context.Context) error {
@@ -447,9 +457,35 @@ func (r *retaining) clear(ctx context.Context, segment store.Segment) error {
 	return r.s.store.ForgetLocation(ctx, segment.Tenant, segment.First)
 }
 
-// thin leaves one checkpoint a day of what is no longer hot.
+// thin leaves one checkpoint a day of what is no longer hot, what an anchor does
+// not have yet, and those that lead from one key to the next.
 func (r *retaining) thin(ctx context.Context) error {
-	return r.s.store.ThinCheckpoints(ctx, r.chain.Tenant, r.now.Add(-r.setup.Hot))
+	return r.s.store.ThinCheckpoints(ctx, r.chain.Tenant, store.Thinning{Before: r.now.Add(-r.setup.Hot), Through: r.anchored, Spare: r.handsOver})
+}
+
+// handsOver says whether several of the keys signed a checkpoint, so that who
+// trusts one of them can go on with the others.
+func (r *retaining) handsOver(c *store.Checkpoint) bool {
+	signed := 0
+	for _, key := range r.keys {
+		if _, err := audit.OpenCheckpoint(c.Note, key); err == nil {
+			signed++
+		}
+	}
+	return signed > 1
+}
+
+// anchored is up to where in the feed of checkpoints all anchors have them.
+func (s *Service) anchored(ctx context.Context, anchors []string) (int64, error) {
+	all := int64(math.MaxInt64)
+	for _, name := range anchors {
+		position, err := s.store.Position(ctx, "anchor "+name)
+		if err != nil {
+			return 0, err
+		}
+		all = min(all, position)
+	}
+	return all, nil
 }
 
 // maxHoldReason bounds the reason of a legal hold in bytes.

@@ -539,8 +539,8 @@ func (f *failing) ForgetLocation(ctx context.Context, id config.TenantID, first 
 	return f.step(func() error { return f.Store.ForgetLocation(ctx, id, first) })
 }
 
-func (f *failing) ThinCheckpoints(ctx context.Context, id config.TenantID, before time.Time) error {
-	return f.step(func() error { return f.Store.ThinCheckpoints(ctx, id, before) })
+func (f *failing) ThinCheckpoints(ctx context.Context, id config.TenantID, thinning store.Thinning) error {
+	return f.step(func() error { return f.Store.ThinCheckpoints(ctx, id, thinning) })
 }
 
 // Whatever step fails, before it is made or after, the next run goes on from
@@ -773,6 +773,72 @@ func TestCheckpointsAreThinned(t *testing.T) {
 	must(t, err)
 	same(t, "after", 3, len(left))
 	same(t, "the newest", before[11].Sequence, left[2].Sequence)
+	a.holds("thinned", a.chain())
+}
+
+// What an anchor does not have yet is not thinned out, however old it is.
+func TestCheckpointsWaitForAnchors(t *testing.T) {
+	a := newAuditor(t)
+	k := &anchor{fail: 3}
+	a.setup.Anchors = []string{k.Name(), "never there"}
+	for range 6 {
+		a.append(a.id, made(3, 0)...)
+		a.sign()
+	}
+	all := a.notes(a.id)
+	a.clock.move(9 * oneDay)
+	left := func(what string, want ...store.Checkpoint) {
+		t.Helper()
+		a.retain()
+		same(t, what, want, a.notes(a.id))
+	}
+	_, err := a.s.KeepCheckpoints(t.Context(), k)
+	if !errors.Is(err, errDown) {
+		t.Fatalf("it did not fail: %v", err)
+	}
+	left("while another anchor has none", all...)
+	a.setup.Anchors = []string{k.Name()}
+	sent := slices.IndexFunc(all, func(c store.Checkpoint) bool { return !slices.Contains(k.kept, string(c.Note)) })
+	if sent < 1 || sent == len(all) {
+		t.Fatalf("the anchor has %d of them", sent)
+	}
+	left("while the anchor has some", all[sent:]...)
+	a.all("keep", func(ctx context.Context) (bool, error) { return a.s.KeepCheckpoints(ctx, k) })
+	left("in the end", all[len(all)-1])
+	for _, c := range all {
+		if !slices.Contains(k.kept, string(c.Note)) {
+			t.Errorf("the anchor misses the checkpoint of record %d", c.Sequence)
+		}
+	}
+}
+
+// Whoever trusts the first key gets to the newest one by the checkpoints that
+// were signed by two, which stay when the others of their day go.
+func TestCheckpointsOfTwoKeysStay(t *testing.T) {
+	a := newAuditor(t)
+	var want []uint64
+	next := func() {
+		t.Helper()
+		a.append(a.id, made(3, 0)...)
+		a.sign()
+	}
+	for range 3 {
+		next()
+		next()
+		_, err := a.s.RotateAuditKey(t.Context(), a.root)
+		must(t, err)
+		next()
+		want = append(want, a.stands(a.id).Checkpoint)
+		next()
+	}
+	want = append(want, a.stands(a.id).Checkpoint) // the last of its day
+	a.clock.move(9 * oneDay)
+	a.retain()
+	var left []uint64
+	for _, c := range a.notes(a.id) {
+		left = append(left, c.Sequence)
+	}
+	same(t, "left", want, left)
 	a.holds("thinned", a.chain())
 }
 

@@ -91,9 +91,9 @@ type Chains interface {
 	// the order in which they were kept, at most limit. One that is replaced comes
 	// again at a new position. No position is ever used twice.
 	CheckpointFeed(ctx context.Context, after int64, limit int) ([]Checkpoint, error)
-	// ThinCheckpoints must drop, of a chain's checkpoints that were kept before a
-	// time, all but the one of each day (UTC) that goes furthest, and the newest of all.
-	ThinCheckpoints(ctx context.Context, tenant config.TenantID, before time.Time) error
+	// ThinCheckpoints must drop, of a chain's checkpoints that a Thinning is of, all
+	// but the one of each day (UTC) that goes furthest, and the newest of all.
+	ThinCheckpoints(ctx context.Context, tenant config.TenantID, thinning Thinning) error
 
 	// SigningKeys are the keys that sign checkpoints, oldest first.
 	SigningKeys(ctx context.Context) ([]SigningKey, error)
@@ -181,6 +181,13 @@ type Checkpoint struct {
 	Time     time.Time // when it was kept, never before the newest record then
 	Note     []byte
 	Position int64 // in CheckpointFeed
+}
+
+// Thinning is which checkpoints may be dropped; zero for none.
+type Thinning struct {
+	Before  time.Time              // those that were kept before it
+	Through int64                  // of them, those up to this position in CheckpointFeed
+	Spare   func(*Checkpoint) bool // of them, all but those that it answers true for; nil for all. It keeps none
 }
 
 // SigningKey is a version of the key that signs checkpoints.

@@ -5,7 +5,6 @@ import (
 	"database/sql/driver"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/llm-devops/llm-config-manager/internal/config"
 	"github.com/llm-devops/llm-config-manager/internal/store"
@@ -126,20 +125,27 @@ func checkpointOf(r row) store.Checkpoint {
 const (
 	// The newest of all is the last of its day.
 	selectThinned = `
-SELECT row FROM (
-    SELECT row, row_number() OVER (PARTITION BY time / 86400000000000 ORDER BY sequence DESC) AS place
-    FROM audit_checkpoints WHERE tenant = ?1 AND time < ?2)
-WHERE place > 1 ORDER BY row`
+SELECT ` + checkpointColumns + ` FROM audit_checkpoints WHERE row IN (
+    SELECT row FROM (
+        SELECT row, row_number() OVER (PARTITION BY time / 86400000000000 ORDER BY sequence DESC) AS place
+        FROM audit_checkpoints WHERE tenant = ?1 AND time < ?2)
+    WHERE place > 1 AND row <= ?3)
+ORDER BY row`
 
 	deleteCheckpoint = `DELETE FROM audit_checkpoints WHERE row = ?`
 )
 
 // ThinCheckpoints implements store.Chains. A reader finds what goes, because
 // looking for it takes longer than other writes are to wait.
-func (s *Store) ThinCheckpoints(ctx context.Context, tenant config.TenantID, before time.Time) error {
+func (s *Store) ThinCheckpoints(ctx context.Context, tenant config.TenantID, thinning store.Thinning) error {
 	var rows []int64
 	err := s.read(ctx, func(c *conn) error {
-		return c.query(selectThinned, func(r row) error { rows = append(rows, r.int(0)); return nil }, tenant[:], toNanos(before))
+		return c.query(selectThinned, func(r row) error {
+			if found := checkpointOf(r); thinning.Spare == nil || !thinning.Spare(&found) {
+				rows = append(rows, found.Position)
+			}
+			return nil
+		}, tenant[:], toNanos(thinning.Before), thinning.Through)
 	})
 	if err != nil {
 		return err

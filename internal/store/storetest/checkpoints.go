@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"sync"
@@ -181,7 +182,10 @@ func thinCheckpoints(t *testing.T, w *world) {
 		other.putCheckpoints(t, sequence)
 		w.clock.advance(time.Hour)
 	}
-	thin := func(before time.Time) { t.Helper(); ok(t, w.ThinCheckpoints(w.ctx, n.ID, before)) }
+	thin := func(before time.Time) {
+		t.Helper()
+		ok(t, w.ThinCheckpoints(w.ctx, n.ID, store.Thinning{Before: before, Through: math.MaxInt64}))
+	}
 	thin(start)
 	same(t, len(n.checkpoints(t)), 72)
 	thin(start.Add(14 * time.Hour)) // 02:00 of the second day, which is not of it
@@ -200,7 +204,36 @@ func thinCheckpoints(t *testing.T, w *world) {
 	same(t, n.checkpoints(t), []uint64{12, 36, 60, 72})
 	n.putCheckpoints(t, 73) // not where the one was that was dropped
 	same(t, len(w.checkpointFeed(t, fed[len(fed)-1].Position, 100)), 1)
-	ok(t, w.ThinCheckpoints(w.ctx, config.TenantID{15: 99}, start))
+	ok(t, w.ThinCheckpoints(w.ctx, config.TenantID{15: 99}, store.Thinning{Before: start, Through: math.MaxInt64}))
+}
+
+// thinSome leaves what is not to be thinned, though it is old enough.
+func thinSome(t *testing.T, w *world) {
+	n, other := w.createTenant(t, "alpha"), w.createTenant(t, "beta")
+	for sequence := range uint64(8) {
+		other.putCheckpoints(t, sequence+1)
+		n.putCheckpoints(t, sequence+1)
+	}
+	later := w.clock.read().Add(24 * time.Hour)
+	thin := func(thinning store.Thinning) { t.Helper(); ok(t, w.ThinCheckpoints(w.ctx, n.ID, thinning)) }
+	thin(store.Thinning{})
+	thin(store.Thinning{Before: later})
+	thin(store.Thinning{Through: math.MaxInt64})
+	same(t, len(n.checkpoints(t)), 8)
+
+	var asked []store.Checkpoint
+	there, err := w.CheckpointsFrom(w.ctx, n.ID, 0, 10)
+	ok(t, err)
+	thin(store.Thinning{Before: later, Through: there[5].Position, Spare: func(c *store.Checkpoint) bool {
+		asked = append(asked, *c)
+		asked[len(asked)-1].Note = bytes.Clone(c.Note)
+		return c.Sequence == 2 || c.Sequence == 5
+	}})
+	same(t, asked, there[:6])
+	same(t, n.checkpoints(t), []uint64{2, 5, 7, 8})
+	thin(store.Thinning{Before: later, Through: math.MaxInt64})
+	same(t, n.checkpoints(t), []uint64{8})
+	same(t, len(other.checkpoints(t)), 8)
 }
 
 // thinMany is more than an engine drops at once.
@@ -211,7 +244,7 @@ func thinMany(t *testing.T, w *world) {
 		many = append(many, n.checkpointAt(i+1))
 	}
 	ok(t, w.PutCheckpoints(w.ctx, many))
-	ok(t, w.ThinCheckpoints(w.ctx, n.ID, w.clock.read().Add(1)))
+	ok(t, w.ThinCheckpoints(w.ctx, n.ID, store.Thinning{Before: w.clock.read().Add(1), Through: math.MaxInt64}))
 	same(t, n.checkpoints(t), []uint64{5000})
 }
 

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"math"
 	"reflect"
 	"strings"
 	"testing"
@@ -307,7 +308,7 @@ func takeChain(t tb, by *tenant) {
 	by.putBlock(t, 1, 2)
 	by.putBlock(t, 3, 4)
 	by.putCheckpoints(t, 1, 2, 3)
-	ok(t, by.ThinCheckpoints(by.ctx, by.ID, by.clock.read().Add(time.Hour)))
+	ok(t, by.ThinCheckpoints(by.ctx, by.ID, store.Thinning{Before: by.clock.read().Add(time.Hour), Through: math.MaxInt64}))
 	by.pack(t, 3, 4)
 	ok(t, by.ArchiveSegment(by.ctx, by.ID, 1, "file:1"))
 	ok(t, by.DisposeSegment(by.ctx, by.ID, 1, disposeRecord))

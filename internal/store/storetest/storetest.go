@@ -62,6 +62,7 @@ func Run(t *testing.T, open func(t *testing.T, clock func() time.Time) store.Sto
 		"checkpoints":              checkpoints,
 		"thin checkpoints":         thinCheckpoints,
 		"thin many checkpoints":    thinMany,
+		"thin some checkpoints":    thinSome,
 		"signing keys":             signingKeys,
 		"positions":                positions,
 		"data keys":                dataKeys,
