@@ -12,7 +12,7 @@ import (
 // Alert is a rule that was raised.
 type Alert struct {
 	Rule     AlertRule
-	Key      string // the actor, address or tenant; "server" for what is of none
+	Key      string // the actor, address, tenant or resource; "server" for what is of no tenant
 	Chain    config.TenantID
 	Count    int64     // within the window, at least
 	Sequence uint64    // of the record that raised it, in Chain
@@ -101,6 +101,8 @@ func (p Per) key(chain config.TenantID, r *Record) string {
 		return r.Actor
 	case p == PerAddress:
 		return network(r.Source)
+	case p == PerResource:
+		return r.Resource
 	case r.Tenant != "":
 		return r.Tenant
 	case chain == config.TenantID{}:

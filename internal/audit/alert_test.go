@@ -26,6 +26,7 @@ func TestParseAlertRule(t *testing.T) {
 		"mass-secret-reads: 200 different secret.read in 5m per actor": {"mass-secret-reads", 200, true, "secret.read", 5 * time.Minute, PerActor, false},
 		"a:1 audit.* in 24h per tenant":                                {"a", 1, false, "audit.*", 24 * time.Hour, PerTenant, false},
 		"a-1:  1000000\tconfig.reads in 90s  per address ":             {"a-1", 1_000_000, false, "config.reads", 90 * time.Second, PerAddress, false},
+		"sink-down: 1 audit.sink.down in 15m per resource":             {"sink-down", 1, false, "audit.sink.down", 15 * time.Minute, PerResource, false},
 		"brute-force: off": {Name: "brute-force", Off: true},
 	} {
 		got, err := ParseAlertRule(text)
@@ -77,7 +78,8 @@ func TestParseAlertRuleRefuses(t *testing.T) {
 		"a: 5 secret.read in 25h per actor":              "1s to 24h",
 		"a: 5 secret.read in 1500ms per actor":           "whole seconds",
 		"a: 5 secret.read in five per actor":             "whole seconds",
-		"a: 5 secret.read in 5m per token":               "per actor, address or tenant",
+		"a: 5 secret.read in 5m per token":               "per actor, address, tenant or resource",
+		"a: 5 different secret.read in 5m per resource":  "of which there is one",
 	} {
 		_, err := ParseAlertRule(text)
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
@@ -275,6 +277,8 @@ func TestAlertsKeys(t *testing.T) {
 		{PerTenant, Record{}, chainA, "01000000000000000000000000000000"},
 		{PerTenant, Record{Tenant: "0a"}, config.TenantID{}, "0a"},
 		{PerTenant, Record{}, config.TenantID{}, "server"},
+		{PerResource, Record{Resource: "server/audit/sinks/s", Resources: []string{"b"}}, chainA, "server/audit/sinks/s"},
+		{PerResource, Record{}, chainA, ""},
 	} {
 		if got := c.per.key(c.id, &c.r); got != c.want {
 			t.Errorf("per %s: got %q, want %q", c.per, got, c.want)

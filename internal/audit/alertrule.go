@@ -16,6 +16,8 @@ const (
 	PerActor   Per = "actor"
 	PerAddress Per = "address" // in IPv6 the /64 that it is in, all of which one machine may have
 	PerTenant  Per = "tenant"
+
+	PerResource Per = "resource" // the one that a record names first
 )
 
 // AlertRule is raised when there are too many of an event within a time.
@@ -47,10 +49,10 @@ var BuiltinAlerts = []AlertRule{
 	{Name: "break-glass", Threshold: 1, Event: "grant.approve", Window: time.Minute, Per: PerTenant},
 	{Name: "break-glass-use", Threshold: 1, Event: "grant.use", Window: 15 * time.Minute, Per: PerActor},
 	{Name: "chain-broken", Threshold: 1, Event: "audit.broken", Window: 15 * time.Minute, Per: PerTenant},
-	{Name: "sink-down", Threshold: 1, Event: "audit.sink.down", Window: 15 * time.Minute, Per: PerTenant},
+	{Name: "sink-down", Threshold: 1, Event: "audit.sink.down", Window: 15 * time.Minute, Per: PerResource},
 }
 
-const ruleForm = "NAME: N [different] EVENT in DURATION per actor|address|tenant, or NAME: off"
+const ruleForm = "NAME: N [different] EVENT in DURATION per actor|address|tenant|resource, or NAME: off"
 
 // ParseAlertRule reads "NAME: N [different] EVENT in DURATION per WHOM", or
 // "NAME: off". A name has at most 64 letters a to z, digits and hyphens, and
@@ -90,10 +92,15 @@ func ParseAlertRule(text string) (AlertRule, error) {
 		return AlertRule{}, fmt.Errorf("the alert rule %s is in %q: give whole seconds from 1s to 24h, such as 5m", name, shortened(words[3]))
 	}
 	switch r.Per = Per(words[5]); r.Per {
+	case PerResource:
+		if r.Different {
+			return AlertRule{}, fmt.Errorf("the alert rule %s counts different resources per resource, of which there is one: leave out different, or count per actor, address or tenant", name)
+		}
+		return r, nil
 	case PerActor, PerAddress, PerTenant:
 		return r, nil
 	}
-	return AlertRule{}, fmt.Errorf("the alert rule %s counts per %q: count per actor, address or tenant", name, shortened(words[5]))
+	return AlertRule{}, fmt.Errorf("the alert rule %s counts per %q: count per actor, address, tenant or resource", name, shortened(words[5]))
 }
 
 // ParseAlertRules reads rules of different names, at most 64.

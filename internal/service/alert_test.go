@@ -75,7 +75,7 @@ func (a *alarmed) alerts() []string {
 	counts := map[string]int{}
 	for _, r := range a.eventsOn(a.t, config.TenantID{}, "audit.alert") {
 		d := r.Details
-		all = append(all, d["alert"]+" "+d["actor"]+d["address"]+d["tenant"]+" "+d["count"])
+		all = append(all, d["alert"]+" "+d["actor"]+d["address"]+d["tenant"]+d["resource"]+" "+d["count"])
 		counts[d["alert"]]++
 		if r.Outcome != audit.Success || !strings.HasPrefix(r.Reason, d["alert"]+": ") || d["record"] == "" {
 			a.t.Errorf("an alert is on record as %+v", r)
@@ -233,11 +233,23 @@ func TestASinkThatIsDownIsAnAlert(t *testing.T) {
 	a.set("base", "a", `{"v":1}`)
 	delivers(t, a.s, sink, audit.Filter{})
 	a.raised("while it takes records")
-	sink.failing(errDown)
+	// Each sink is an alert of its own, also when their names begin alike.
+	long := "file:///" + strings.Repeat("x", 200)
+	more := []*collector{{name: "https://one"}, {name: long + "1"}, {name: long + "2"}}
+	for _, another := range more {
+		delivers(t, a.s, another, audit.Filter{})
+	}
+	want := []string{"sink-down server/audit/sinks/s 1", "sink-down server/audit/sinks/https:/one 1"}
+	for _, n := range []string{"1", "2"} {
+		want = append(want, "sink-down server/audit/sinks/"+strings.Replace(long, "///", "/", 1)+n+" 1")
+	}
 	a.set("base", "a", `{"v":2}`)
-	_, err := a.s.DeliverAudit(t.Context(), sink, audit.Filter{})
-	must(t, err)
-	a.raised("down", "sink-down server 1")
+	for _, down := range append([]*collector{sink}, more...) {
+		down.failing(errDown)
+		_, err := a.s.DeliverAudit(t.Context(), down, audit.Filter{})
+		must(t, err)
+	}
+	a.raised("down", want...)
 }
 
 // A process that ends in the middle of a window has told the next how far it was.

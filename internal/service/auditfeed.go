@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -214,9 +215,16 @@ func (s *Service) DeliverAudit(ctx context.Context, sink Sink, filter audit.Filt
 		return false, err
 	}
 	records := make([]SinkRecord, 0, len(links))
+	var first, last time.Time // of their times
 	for i := range links {
 		l := &links[i]
 		if r, readable := s.fedRecord(ctx, l); readable && filter.Matches(&r) {
+			if len(records) == 0 || r.Time.Before(first) {
+				first = r.Time
+			}
+			if len(records) == 0 || r.Time.After(last) {
+				last = r.Time
+			}
 			records = append(records, SinkRecord{audit.Origin(name, l.Tenant), l.Link})
 		}
 	}
@@ -227,13 +235,13 @@ func (s *Service) DeliverAudit(ctx context.Context, sink Sink, filter audit.Filt
 		}
 		s.metrics.AuditSink(sink.Name(), err == nil)
 		if err != nil {
-			return false, d.down(ctx, position, err)
+			return false, d.down(ctx, first, err)
 		}
 	}
 	if err := s.store.PutPosition(ctx, d.consumer(), end); err != nil {
 		return false, err
 	}
-	return true, d.up(ctx, end, int64(len(records)))
+	return true, d.up(ctx, end, last, int64(len(records)))
 }
 
 // delivery is what the store knows of a sink besides its position: whether there
@@ -246,7 +254,8 @@ type delivery struct {
 func (d delivery) consumer() string { return "sink " + d.sink }
 
 // The gap of a sink in figures, each kept as a position.
-func (d delivery) gap() string    { return "gap of sink " + d.sink }         // where it begins; 0 for none
+func (d delivery) gap() string    { return "gap of sink " + d.sink }         // time of its first record, in nanoseconds since 1970; 0 for none
+func (d delivery) last() string   { return "gap last, of sink " + d.sink }   // time of the last record that filled it, likewise; 0 before the first
 func (d delivery) since() string  { return "gap since, of sink " + d.sink }  // in seconds since 1970
 func (d delivery) filled() string { return "gap filled, of sink " + d.sink } // records
 func (d delivery) back() string   { return "gap until, of sink " + d.sink }  // 0 while the sink is down
@@ -260,8 +269,9 @@ func (d delivery) begin(ctx context.Context) error {
 	return d.s.store.PutPosition(ctx, d.consumer(), end)
 }
 
-// down notes that a sink takes nothing; the first time, on record.
-func (d delivery) down(ctx context.Context, position int64, cause error) error {
+// down notes that a sink takes nothing, what is of a time on; the first time, on
+// record.
+func (d delivery) down(ctx context.Context, from time.Time, cause error) error {
 	gap, err := d.s.store.Position(ctx, d.gap())
 	if err != nil {
 		return err
@@ -272,15 +282,16 @@ func (d delivery) down(ctx context.Context, position int64, cause error) error {
 	d.s.logger.Warn("audit records cannot be delivered; they are kept until they can", "sink", d.sink, "error", telemetry.Causes(cause))
 	record := d.record("audit.sink.down")
 	record.Outcome, record.Reason = audit.Failed, beginning(cause.Error(), maxRecordedReason)
-	record.Details["from"] = strconv.FormatInt(position, 10)
+	record.Details["from"] = gapTime(from.UnixNano())
 	if err := d.s.store.AppendAudit(ctx, config.TenantID{}, record); err != nil {
 		return err
 	}
 	return errors.Join(
 		d.s.store.PutPosition(ctx, d.filled(), 0),
+		d.s.store.PutPosition(ctx, d.last(), 0),
 		d.s.store.PutPosition(ctx, d.back(), 0),
 		d.s.store.PutPosition(ctx, d.since(), d.s.clock().Unix()),
-		d.s.store.PutPosition(ctx, d.gap(), position))
+		d.s.store.PutPosition(ctx, d.gap(), from.UnixNano()))
 }
 
 // downAgain notes that a gap goes on that was being filled.
@@ -292,18 +303,15 @@ func (d delivery) downAgain(ctx context.Context) error {
 	return d.s.store.PutPosition(ctx, d.back(), 0)
 }
 
-// up notes that a sink takes records; once it has caught up with a gap, on record.
-func (d delivery) up(ctx context.Context, position, delivered int64) error {
+// up notes that a sink takes records, up to a time; once it has caught up with a
+// gap, on record.
+func (d delivery) up(ctx context.Context, position int64, to time.Time, delivered int64) error {
 	gap, err := d.s.store.Position(ctx, d.gap())
 	if err != nil || gap == 0 {
 		return err
 	}
-	filled, err := d.s.store.Position(ctx, d.filled())
+	filled, last, err := d.fill(ctx, delivered, to)
 	if err != nil {
-		return err
-	}
-	filled += delivered
-	if err := d.s.store.PutPosition(ctx, d.filled(), filled); err != nil {
 		return err
 	}
 	if until, err := d.until(ctx); err != nil || position < until {
@@ -315,13 +323,29 @@ func (d delivery) up(ctx context.Context, position, delivered int64) error {
 	}
 	d.s.logger.Info("audit records are delivered again, and the gap is filled", "sink", d.sink, "records", filled)
 	record := d.record("audit.sink.up")
-	record.Details["from"], record.Details["to"] = strconv.FormatInt(gap, 10), strconv.FormatInt(position, 10)
+	record.Details["from"], record.Details["to"] = gapTime(gap), gapTime(last)
 	record.Details["records"], record.Details["down"] = strconv.FormatInt(filled, 10), time.Unix(since, 0).UTC().Format(time.RFC3339)
 	if err := d.s.store.AppendAudit(ctx, config.TenantID{}, record); err != nil {
 		return err
 	}
 	return d.s.store.PutPosition(ctx, d.gap(), 0)
 }
+
+// fill counts what a sink took of a gap, and answers how much that is and the time
+// of the last of it.
+func (d delivery) fill(ctx context.Context, delivered int64, to time.Time) (filled, last int64, err error) {
+	if filled, err = d.s.store.Position(ctx, d.filled()); err != nil {
+		return 0, 0, err
+	}
+	if last, err = d.s.store.Position(ctx, d.last()); err != nil || delivered == 0 {
+		return filled, last, err
+	}
+	filled, last = filled+delivered, max(last, to.UnixNano())
+	return filled, last, errors.Join(d.s.store.PutPosition(ctx, d.filled(), filled), d.s.store.PutPosition(ctx, d.last(), last))
+}
+
+// gapTime is a time as searches take it.
+func gapTime(nanos int64) string { return time.Unix(0, nanos).UTC().Format(time.RFC3339Nano) }
 
 // until is where the gap ends: at what was there when the sink was back.
 func (d delivery) until(ctx context.Context) (int64, error) {
@@ -336,8 +360,11 @@ func (d delivery) until(ctx context.Context) (int64, error) {
 }
 
 func (d delivery) record(event string) audit.Record {
-	record := d.s.record(system(), event, access.ServerAuditRead, resourceName(access.Resource{Name: auditName + "/sinks"}))
-	record.Details = map[string]string{"sink": beginning(d.sink, maxRecordedFilter)}
+	name := beginning(d.sink, maxRecordedFilter)
+	segments := strings.FieldsFunc(name, func(r rune) bool { return r == '/' }) // none is empty, or no filter would find it
+	sink := resourceName(access.Resource{Name: auditName + "/sinks"}) + "/" + strings.Join(segments, "/")
+	record := d.s.record(system(), event, access.ServerAuditRead, sink)
+	record.Details = map[string]string{"sink": name}
 	return record
 }
 
@@ -490,7 +517,7 @@ func (s *Service) raise(ctx context.Context, alert audit.Alert) error {
 	record := s.record(system(), alertEvent, access.ServerAuditRead, resourceName(access.Resource{Tenant: alert.Chain, Name: auditName}))
 	record.Reason = alert.Rule.String()
 	record.Details = map[string]string{
-		"alert": alert.Rule.Name, string(alert.Rule.Per): beginning(alert.Key, maxRecordedName), "count": strconv.FormatInt(alert.Count, 10),
+		"alert": alert.Rule.Name, string(alert.Rule.Per): beginning(alert.Key, maxRecordedFilter), "count": strconv.FormatInt(alert.Count, 10),
 		"record": strconv.FormatUint(alert.Sequence, 10),
 	}
 	if err := s.store.AppendAudit(ctx, config.TenantID{}, record); err != nil {

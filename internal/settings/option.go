@@ -85,7 +85,7 @@ var options = []option{
 	texts("audit-checkpoints", "URLS", "where signed checkpoints are kept, too: an archive or a webhook", maxAuditPlaces, sentence(sink.CheckAnchor), func(s *Settings) *[]string { return &s.AuditCheckpoints }).unprinted(),
 	texts("audit-sinks", "URLS", "where audit records are streamed to: syslog+udp:, syslog+tcp:, syslog+tls:, file:, https:", maxAuditPlaces, sentence(sink.Check), func(s *Settings) *[]string { return &s.AuditSinks }).unprinted(),
 	text("audit-webhook-key-file", "FILE", "", "file of the key that signs the webhooks of audit-sinks, audit-checkpoints and alert-webhooks", func(s *Settings) *string { return &s.AuditWebhookKeyFile }),
-	texts("audit-alerts", "RULES", "alerts beside the built-in ones: NAME: N [different] EVENT in TIME per actor|address|tenant, or NAME: off", maxAlertRules, checkAlert, func(s *Settings) *[]string { return &s.AuditAlerts }).reloadable(),
+	texts("audit-alerts", "RULES", "alerts beside the built-in ones: NAME: N [different] EVENT in TIME per actor|address|tenant|resource, or NAME: off", maxAlertRules, checkAlert, func(s *Settings) *[]string { return &s.AuditAlerts }).reloadable(),
 	texts("alert-webhooks", "URLS", "where raised alerts are sent to", maxAuditPlaces, sentence(webhook.CheckURL), func(s *Settings) *[]string { return &s.AlertWebhooks }).unprinted(),
 }
 
