@@ -112,11 +112,13 @@ func TestAuditTampered(t *testing.T) {
 	for name, c := range map[string]struct {
 		bend  func(*sql.DB) error
 		names string // how the record is named
+		stuck bool   // nothing can be appended any more
 	}{
-		"edited":    {statements(`UPDATE audit SET record = CAST(replace(CAST(record AS TEXT), '"success"', '"denied"') AS BLOB) WHERE sequence = 7 AND ` + ofTenant), "record 7"},
-		"deleted":   {statements(`DELETE FROM audit WHERE sequence = 7 AND ` + ofTenant), "record 7"},
-		"truncated": {statements(`DELETE FROM audit WHERE sequence > 12 AND `+ofTenant, `UPDATE tenants SET audit_sequence = 12, audit_hash = (SELECT hash FROM audit WHERE sequence = 12 AND audit.tenant = tenants.id) WHERE name = 'default'`), "removed or truncated"},
-		"rewritten": {rewrite(7), "record"},
+		"edited":    {statements(`UPDATE audit SET record = CAST(replace(CAST(record AS TEXT), '"success"', '"denied"') AS BLOB) WHERE sequence = 7 AND ` + ofTenant), "record 7", false},
+		"deleted":   {statements(`DELETE FROM audit WHERE sequence = 7 AND ` + ofTenant), "record 7", false},
+		"truncated": {statements(`DELETE FROM audit WHERE sequence > 12 AND `+ofTenant, `UPDATE tenants SET audit_sequence = 12, audit_hash = (SELECT hash FROM audit WHERE sequence = 12 AND audit.tenant = tenants.id) WHERE name = 'default'`), "removed or truncated", false},
+		"rewritten": {rewrite(7), "record", false},
+		"behind":    {statements(`INSERT INTO audit (tenant, sequence, hash, record) SELECT tenant, sequence + 1, hash, record FROM audit WHERE ` + ofTenant + ` ORDER BY sequence DESC LIMIT 1`), "inserted", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -128,7 +130,11 @@ func TestAuditTampered(t *testing.T) {
 			stop(t, a.runningServer)
 			a.bend(c.bend)
 			a.start()
-			write(t, a.client, "base", "a", `{"after":"it"}`) // which goes on
+			if !c.stuck {
+				write(t, a.client, "base", "a", `{"after":"it"}`) // which goes on
+			} else if status, answer, err := a.call(a.token, "PUT", api.Build(api.RouteLayer, "default", "base", "a"), `{"after":"it"}`, "after"); err != nil || status != 503 || !strings.Contains(string(answer), "llm-config audit verify") {
+				t.Errorf("writing to it answers %d %s, %v", status, answer, err)
+			}
 			a.brokenAt(c.names)
 			until(t, func() bool { return a.metric("audit_chains_broken") == "1" && h.told("chain-broken") })
 			status, err := a.client.Audit().Status(t.Context())
@@ -142,7 +148,9 @@ func TestAuditTampered(t *testing.T) {
 			}
 			ofServer = server.Checkpoint.Sequence
 			until(t, func() bool {
-				write(t, a.client, "base", "b", fmt.Sprintf(`{"n":"%d"}`, time.Now().UnixNano()))
+				if !c.stuck {
+					write(t, a.client, "base", "b", fmt.Sprintf(`{"n":"%d"}`, time.Now().UnixNano()))
+				}
 				a.found(a.client.ServerAudit(), client.AuditQuery{})
 				server, err := a.client.ServerAudit().Status(t.Context())
 				return err == nil && server.Checkpoint.Sequence > ofServer

@@ -9,14 +9,16 @@ import (
 	"github.com/llm-devops/llm-config-manager/internal/audit"
 	"github.com/llm-devops/llm-config-manager/internal/config"
 	"github.com/llm-devops/llm-config-manager/internal/store"
+	"github.com/llm-devops/llm-config-manager/internal/telemetry"
 )
 
 // progressEvery is how often whoever waits for a verification is told how far it is.
 const progressEvery = time.Second
 
 // VerifyAudit follows a whole chain and its checkpoints. That it does is on record
-// before anything is answered, and a chain that does not hold has a record of that.
-// progress is told at most once a second how far it is.
+// before anything is answered, but for a chain that takes no record because one was
+// put behind its end, where a line of the log says it; and a chain that does not
+// hold has a record of that. progress is told at most once a second how far it is.
 func (s *Service) VerifyAudit(ctx context.Context, who Caller, chain Chain, progress func(checked, of uint64)) (audit.Report, error) {
 	id, err := s.chainFor(ctx, who, chain)
 	if err != nil {
@@ -32,8 +34,8 @@ func (s *Service) VerifyAudit(ctx context.Context, who Caller, chain Chain, prog
 		if failed != nil || broken == nil {
 			return audit.Report{}, err
 		}
-		s.chainBroken(ctx, id, broken)
-		return audit.Report{Broken: broken}, unavailable(err, broken.Error())
+		s.logger.Warn("that an audit chain is verified could not be put on record, because it is broken at its end",
+			"chain", chainName(id), "actor", who.Principal.Actor(), "error", telemetry.Causes(err))
 	}
 	report, err := s.verifyChain(ctx, id, progress)
 	if err == nil && report.Broken != nil {
@@ -43,7 +45,8 @@ func (s *Service) VerifyAudit(ctx context.Context, who Caller, chain Chain, prog
 }
 
 // verifyChain follows a chain from its first record to the one that is its last
-// when it begins.
+// when it begins. A chain that holds by what is in the store is still broken where
+// something else says so.
 func (s *Service) verifyChain(ctx context.Context, id config.TenantID, progress func(checked, of uint64)) (audit.Report, error) {
 	keys, err := s.signingKeys(ctx)
 	if err != nil {
@@ -56,6 +59,9 @@ func (s *Service) verifyChain(ctx context.Context, id config.TenantID, progress 
 	for range maxAttempts {
 		follower := audit.NewFollower(audit.Origin(keys[0].Name, id), audit.Head{}, publicKeys(signing)...)
 		report, err := s.verifyWith(ctx, follower, id, progress)
+		if err == nil && report.Broken == nil {
+			report.Broken, err = s.knownBroken(ctx, id)
+		}
 		if !errors.Is(err, errDisposed) {
 			return report, err
 		}

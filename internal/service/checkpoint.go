@@ -8,14 +8,12 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"sync"
 
 	"github.com/llm-devops/llm-config-manager/internal/access"
 	"github.com/llm-devops/llm-config-manager/internal/audit"
 	"github.com/llm-devops/llm-config-manager/internal/config"
 	"github.com/llm-devops/llm-config-manager/internal/seal"
 	"github.com/llm-devops/llm-config-manager/internal/store"
-	"github.com/llm-devops/llm-config-manager/internal/telemetry"
 )
 
 const (
@@ -338,51 +336,6 @@ func (s *Service) followFrom(ctx context.Context, chain store.Chain, origin stri
 	return report.Head, report.Broken, err
 }
 
-// brokenChains are those that were found not to hold, and why. They stay so for
-// as long as the process runs.
-type brokenChains struct {
-	mu  sync.Mutex
-	all map[config.TenantID]string
-}
-
-func (b *brokenChains) reason(id config.TenantID) string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.all[id]
-}
-
-// add says whether it was not known, and how many there are.
-func (b *brokenChains) add(id config.TenantID, reason string) (first bool, n int) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.all == nil {
-		b.all = map[config.TenantID]string{}
-	}
-	_, known := b.all[id]
-	b.all[id] = reason
-	return !known, len(b.all)
-}
-
-// chainBroken tells operators and the server's chain that a chain does not hold.
-func (s *Service) chainBroken(ctx context.Context, id config.TenantID, broken *audit.Break) {
-	first, n := s.broken.add(id, broken.Error())
-	s.metrics.AuditBroken(n)
-	if !first {
-		return
-	}
-	resource := resourceName(access.Resource{Tenant: id, Name: auditName})
-	s.logger.Error("an audit chain does not hold", "chain", resource, "record", broken.Sequence, "reason", broken.Reason)
-	record := s.record(system(), "audit.broken", access.ServerAuditRead, resource)
-	record.Outcome, record.Reason = audit.Failed, broken.Error()
-	record.Details = map[string]string{"record": versionText(config.Version(broken.Sequence))}
-	if id != (config.TenantID{}) {
-		record.Tenant = id.String()
-	}
-	if err := s.store.AppendAudit(ctx, config.TenantID{}, record); err != nil {
-		s.logger.Error("that an audit chain does not hold could not be put on record", "error", telemetry.Causes(err))
-	}
-}
-
 // Anchor keeps checkpoints where the server cannot rewrite them.
 type Anchor interface {
 	Name() string
@@ -390,8 +343,10 @@ type Anchor interface {
 }
 
 // KeepCheckpoints brings to an anchor the checkpoints that it does not have yet.
+// One that it refuses, because it has another, breaks the chain, and does not keep
+// it from those of other chains. It is offered again with the next of its chain.
 func (s *Service) KeepCheckpoints(ctx context.Context, anchor Anchor) (more bool, err error) {
-	consumer := "anchor " + anchor.Name()
+	consumer := anchorConsumer(anchor.Name())
 	position, err := s.store.Position(ctx, consumer)
 	if err != nil {
 		return false, err
@@ -404,14 +359,10 @@ func (s *Service) KeepCheckpoints(ctx context.Context, anchor Anchor) (more bool
 	if err != nil {
 		return false, err
 	}
+	k := offering{s: s, anchor: anchor, name: name}
 	kept := position
 	for _, note := range notes {
-		err = anchor.Keep(ctx, audit.Origin(name, note.Tenant), note.Sequence, note.Note)
-		if config.KindOf(err) == config.KindConflict {
-			s.chainBroken(ctx, note.Tenant, &audit.Break{Sequence: note.Sequence, Reason: "a place for checkpoints has another one of it: the chain was written anew, or put back to an earlier state"})
-			err = nil // the others are kept
-		}
-		if err != nil {
+		if err = k.keep(ctx, note); err != nil {
 			break
 		}
 		kept = note.Position
@@ -420,4 +371,103 @@ func (s *Service) KeepCheckpoints(ctx context.Context, anchor Anchor) (more bool
 		err = errors.Join(err, s.store.PutPosition(ctx, consumer, kept))
 	}
 	return err == nil && len(notes) == notesAtOnce, err
+}
+
+// The consumers of the feed of checkpoints that an anchor is: how far it is, and
+// the first note of a chain that it refused; 0 for none.
+func anchorConsumer(anchor string) string { return "anchor " + anchor }
+func refusedBy(anchor string, id config.TenantID) string {
+	return "refused by anchor " + anchor + ", of " + id.String()
+}
+
+// offering brings checkpoints to an anchor.
+type offering struct {
+	s      *Service
+	anchor Anchor
+	name   string // of the installation
+}
+
+// keep brings a note, and before it the one of its chain that was refused.
+func (k offering) keep(ctx context.Context, note store.Checkpoint) error {
+	mark := refusedBy(k.anchor.Name(), note.Tenant)
+	position, err := k.s.store.Position(ctx, mark)
+	if err != nil {
+		return err
+	}
+	if position != 0 && position < note.Position {
+		again, err := k.s.refusedNote(ctx, note.Tenant, position)
+		if err != nil {
+			return err
+		}
+		if again == nil { // it is not kept any more
+			again = &note
+		}
+		agrees, err := k.offer(ctx, *again)
+		if err != nil {
+			return err
+		}
+		if agrees {
+			if err := k.s.store.PutPosition(ctx, mark, 0); err != nil {
+				return err
+			}
+			position = 0
+		}
+	}
+	switch agrees, err := k.offer(ctx, note); {
+	case err != nil:
+		return err
+	case agrees && position == note.Position: // it was refused, and how far this is could not be kept
+		return k.s.store.PutPosition(ctx, mark, 0)
+	case !agrees && position == 0:
+		return k.s.store.PutPosition(ctx, mark, note.Position)
+	}
+	return nil
+}
+
+// offer says whether the anchor has a note now. When it has another one the chain
+// is broken.
+func (k offering) offer(ctx context.Context, note store.Checkpoint) (agrees bool, err error) {
+	err = k.anchor.Keep(ctx, audit.Origin(k.name, note.Tenant), note.Sequence, note.Note)
+	if config.KindOf(err) != config.KindConflict {
+		return err == nil, err
+	}
+	k.s.chainBroken(ctx, note.Tenant, otherElsewhere(note.Sequence))
+	return false, nil
+}
+
+func otherElsewhere(sequence uint64) *audit.Break {
+	return &audit.Break{Sequence: sequence, Reason: "a place for checkpoints has another one of it: the chain was written anew, or put back to an earlier state"}
+}
+
+// refusedNote is the note of a chain at a position of the feed, nil when it is not
+// there any more.
+func (s *Service) refusedNote(ctx context.Context, id config.TenantID, position int64) (*store.Checkpoint, error) {
+	notes, err := s.store.CheckpointFeed(ctx, position-1, 1)
+	if err != nil || len(notes) == 0 || notes[0].Position != position || notes[0].Tenant != id {
+		return nil, err
+	}
+	return &notes[0], nil
+}
+
+// refusedElsewhere is the break of a chain of which a place for checkpoints that the
+// settings name has another note; nil for none.
+func (s *Service) refusedElsewhere(ctx context.Context, id config.TenantID) (*audit.Break, error) {
+	for _, name := range s.posture().Anchors {
+		position, err := s.store.Position(ctx, refusedBy(name, id))
+		if err != nil {
+			return nil, err
+		}
+		if position == 0 {
+			continue
+		}
+		note, err := s.refusedNote(ctx, id, position)
+		if err != nil {
+			return nil, err
+		}
+		if note == nil {
+			note = &store.Checkpoint{}
+		}
+		return otherElsewhere(note.Sequence), nil
+	}
+	return nil, nil
 }

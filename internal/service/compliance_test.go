@@ -29,11 +29,17 @@ type examined struct {
 }
 
 // mast is a place for checkpoints.
-type mast struct{ kept []uint64 }
+type mast struct {
+	kept    []uint64
+	refuses bool // because it has others
+}
 
 func (*mast) Name() string { return "mast" }
 
 func (m *mast) Keep(_ context.Context, _ string, sequence uint64, _ []byte) error {
+	if m.refuses {
+		return config.Errorf(config.KindConflict, "the mast has another checkpoint of record %d", sequence)
+	}
 	m.kept = append(m.kept, sequence)
 	return nil
 }
@@ -157,6 +163,22 @@ func rewritten(from, to string) func(x *examined) {
 	}
 }
 
+// refusedNote has the mast refuse the next checkpoint of each chain.
+func refusedNote(x *examined) {
+	x.set("base", "late", `{}`)
+	x.anchor.refuses = true
+	x.sign()
+}
+
+// redefined are other rules for alerts.
+func redefined(texts ...string) func(x *examined) {
+	return func(x *examined) {
+		rules, err := audit.ParseAlertRules(texts)
+		must(x.t, err)
+		x.setup.Alerts = rules
+	}
+}
+
 func (x *examined) appends(records ...audit.Record) {
 	x.t.Helper()
 	must(x.t, x.engine.AppendAudit(x.t.Context(), x.id, records...))
@@ -266,6 +288,12 @@ var spoils = []spoil{
 		must(x.t, err)
 		x.clock.move(3 * time.Minute)
 	}, "mast does not have"},
+	{compliance.CheckpointsElsewhere, tenant, "a place that has another one", refusedNote, "has another one of it"},
+	{compliance.CheckpointsElsewhere, tenant, "a place that had another one before the server was started again", func(x *examined) {
+		refusedNote(x)
+		x.serve()
+	}, "has another one of it"},
+	{compliance.ChainVerified, tenant, "a place that has another checkpoint", refusedNote, "has another one of it"},
 	{compliance.RetentionConfigured, tenant, "records that are kept for a year", func(x *examined) { x.setup.Keep = 366 * day }, "raise audit-keep"},
 	{compliance.RetentionConfigured, tenant, "records that stay hot", func(x *examined) { x.clock.move(10 * day) }, "still a row"},
 	{compliance.RetentionConfigured, tenant, "records that are not archived", func(x *examined) {
@@ -289,6 +317,14 @@ var spoils = []spoil{
 	{compliance.AlertsOn, server, "an alert that is off", func(x *examined) {
 		x.setup.Alerts = []audit.AlertRule{{Name: "brute-force", Off: true}}
 	}, "brute-force is off"},
+	{compliance.AlertsOn, server, "an alert of something else", redefined("break-glass: 1000000 tag.set in 1s per tenant"),
+		`break-glass was redefined so that it finds less, as it is of other events, more of them raise it, its time is shorter: the rule is "break-glass: 1000000 tag.set in 1s per tenant", and built in is "break-glass: 1 grant.approve in 1m per tenant"`},
+	{compliance.AlertsOn, tenant, "an alert of some of the events", redefined("brute-force: 10 authentication.failed in 5m per address"), "it is of other events"},
+	{compliance.AlertsOn, server, "an alert by more", redefined("denial-burst: 51 authorization.denied in 5m per actor"), "more of them raise it"},
+	{compliance.AlertsOn, server, "an alert within less time", redefined("denial-burst: 50 authorization.denied in 1m per actor"), "its time is shorter"},
+	{compliance.AlertsOn, server, "an alert that is silent for longer", redefined("break-glass: 1 grant.approve in 24h per tenant"), "silent for longer"},
+	{compliance.AlertsOn, server, "an alert by others", redefined("brute-force: 10 authentication.* in 5m per actor"), "counts apart by something else"},
+	{compliance.AlertsOn, server, "an alert by what is different", redefined("denial-burst: 50 different authorization.denied in 5m per actor"), "only different resources"},
 	{compliance.AlertsOn, tenant, "nobody who is told", tweak(func(p *service.Posture) { p.AlertHooks = 0 }), "set alert-webhooks"},
 	{compliance.SealedAtRest, tenant, "a document in clear", func(x *examined) {
 		x.tamper(`UPDATE layer_versions SET sealed = CAST('{"key":"in clear"}' AS BLOB) WHERE tenant = ?`, x.id[:])
@@ -333,6 +369,16 @@ func TestEveryCheckFailsWhereItShould(t *testing.T) {
 				t.Errorf("%+v", r)
 			}
 		})
+	}
+}
+
+// Rules that find more than the built-in ones are as good.
+func TestStricterAlertsAreOn(t *testing.T) {
+	x := newExamined(t)
+	redefined("brute-force: 5 authentication.* in 10m per address", "mass-secret-reads: 100 secret.* in 5m per actor",
+		"break-glass: 1 grant.* in 1s per tenant", "denial-burst: 1 authorization.* in 1m per actor", "mine: 1 tag.set in 1m per actor")(x)
+	if r := x.results(compliance.OfServer)[compliance.AlertsOn]; r.Status != compliance.Passed {
+		t.Errorf("%+v", r)
 	}
 }
 

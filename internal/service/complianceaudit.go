@@ -177,8 +177,15 @@ func (x *examination) checkpointsElsewhere(ctx context.Context) (finding, error)
 	if err != nil {
 		return finding{}, err
 	}
+	broken, err := x.s.refusedElsewhere(ctx, x.chain.Tenant)
+	if err != nil {
+		return finding{}, err
+	}
+	if broken != nil {
+		return fails("%s", broken.Error()), nil
+	}
 	for _, name := range p.Anchors {
-		position, err := x.s.store.Position(ctx, "anchor "+name)
+		position, err := x.s.store.Position(ctx, anchorConsumer(name))
 		if err != nil {
 			return finding{}, err
 		}
@@ -250,12 +257,44 @@ func (x *examination) alertsOn(context.Context) (finding, error) {
 	}
 	rules := audit.NewAlerts(x.s.setup().Alerts).Rules()
 	for _, builtin := range audit.BuiltinAlerts {
-		if !slices.ContainsFunc(rules, func(r audit.AlertRule) bool { return r.Name == builtin.Name && !r.Off }) {
+		i := slices.IndexFunc(rules, func(r audit.AlertRule) bool { return r.Name == builtin.Name })
+		if i < 0 {
 			return fails("the alert %s is off", builtin.Name), nil
+		}
+		if how := weaker(rules[i], builtin); len(how) > 0 {
+			return fails("the alert %s was redefined so that it finds less, as %s: the rule is %q, and built in is %q",
+				builtin.Name, strings.Join(how, ", "), rules[i], builtin), nil
 		}
 	}
 	if p.AlertHooks == 0 {
 		return fails("alerts are logged and counted, and no webhook is told of them; set alert-webhooks"), nil
 	}
 	return holds("%d rules, %d webhooks", len(rules), p.AlertHooks), nil
+}
+
+// weaker says how a rule finds less than the built-in one of its name: it does not
+// count all of its events, or not each of them, or raises the alert later or more
+// rarely.
+func weaker(rule, builtin audit.AlertRule) (how []string) {
+	covers := rule.Event == builtin.Event ||
+		strings.HasSuffix(rule.Event, ".*") && strings.HasPrefix(builtin.Event, strings.TrimSuffix(rule.Event, "*"))
+	if !covers {
+		how = append(how, "it is of other events")
+	}
+	if rule.Threshold > builtin.Threshold {
+		how = append(how, "more of them raise it")
+	}
+	if rule.Different && !builtin.Different {
+		how = append(how, "only different resources count")
+	}
+	switch {
+	case rule.Threshold > 1 && rule.Window < builtin.Window:
+		how = append(how, "its time is shorter")
+	case builtin.Threshold == 1 && rule.Window > builtin.Window: // each raises it, but for those within the time after one
+		how = append(how, "it is silent for longer once it was raised")
+	}
+	if rule.Per != builtin.Per {
+		how = append(how, "it counts apart by something else")
+	}
+	return how
 }

@@ -24,9 +24,11 @@ type patrol struct {
 // it against its checkpoints; it says whether there are more. A round begins when
 // the process does, and then each day. So what was altered long ago is found also
 // when nobody asks. What is in the archive is left out, because it may cost to be
-// fetched. It is for the one instance that runs jobs.
+// fetched. What could not be put on record of a chain that does not hold is tried
+// again. It is for the one instance that runs jobs.
 func (s *Service) PatrolAudit(ctx context.Context) (more bool, err error) {
 	p := &s.patrol
+	s.tellBroken(ctx)
 	now := s.clock()
 	if p.done && now.Sub(p.began) < patrolEvery {
 		return false, nil
@@ -71,7 +73,14 @@ func (s *Service) patrolChain(ctx context.Context, chain store.Chain) (audit.Rep
 		return audit.Report{}, err
 	}
 	follower := audit.NewFollower(audit.Origin(keys[0].Name, chain.Tenant), from, publicKeys(signing)...)
-	return s.follow(ctx, follower, chain, from, from.Sequence, chain.Head.Sequence, nil)
+	report, err := s.follow(ctx, follower, chain, from, from.Sequence, chain.Head.Sequence, nil)
+	if err == nil && report.Broken == nil {
+		report.Broken, err = s.behindEnd(ctx, chain.Tenant)
+	}
+	if err == nil && report.Broken == nil {
+		report.Broken, err = s.refusedElsewhere(ctx, chain.Tenant)
+	}
+	return report, err
 }
 
 // beginsHere is the head behind which a chain lies in the database.

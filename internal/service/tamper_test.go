@@ -19,6 +19,7 @@ import (
 
 	"github.com/llm-devops/llm-config-manager/internal/audit"
 	"github.com/llm-devops/llm-config-manager/internal/audit/audittest"
+	"github.com/llm-devops/llm-config-manager/internal/config"
 	"github.com/llm-devops/llm-config-manager/internal/seal"
 	"github.com/llm-devops/llm-config-manager/internal/service"
 	"github.com/llm-devops/llm-config-manager/internal/store/sqlite"
@@ -381,8 +382,8 @@ func TestTamperingWithALongChainSoak(t *testing.T) {
 }
 
 // A record that was put behind the end, without telling the database that the
-// chain is longer, is found; nothing can be appended behind it, so the answer is
-// not on record and the status says it.
+// chain is longer, is found by whoever asks, and by the server when nobody does;
+// nothing can be appended behind it, which is said to whoever tries.
 func TestRecordBehindTheEndIsFound(t *testing.T) {
 	a := newAuditor(t)
 	a.append(a.id, made(10, 0)...)
@@ -390,8 +391,28 @@ func TestRecordBehindTheEndIsFound(t *testing.T) {
 	head := a.stands(a.id).Head
 	forged := head.Next([]byte(`{"event":"forged"}`))
 	a.sql(`INSERT INTO audit (tenant, sequence, hash, record) VALUES (?, ?, ?, ?)`, a.id[:], int64(forged.Sequence), forged.Hash[:], forged.Record)
-	report, _ := a.s.VerifyAudit(t.Context(), a.who, a.chain(), nil)
-	if report.Broken == nil || report.Broken.Sequence != forged.Sequence {
-		t.Errorf("%v, want a break at record %d", report.Broken, forged.Sequence)
+	a.restart()
+	report, err := a.s.VerifyAudit(t.Context(), a.who, a.chain(), nil)
+	must(t, err)
+	if report.Broken == nil || report.Broken.Sequence != forged.Sequence || report.Origin == "" || report.Head != head {
+		t.Errorf("%+v, want a break at record %d", report, forged.Sequence)
 	}
+	if !a.known(a.id) {
+		t.Error("nobody knows")
+	}
+
+	a.restart() // the record is there already; the metric is not
+	a.all("patrol", a.s.PatrolAudit)
+	status, err := a.s.AuditStatus(t.Context(), a.who, a.chain())
+	must(t, err)
+	if !strings.Contains(status.Broken, "inserted") {
+		t.Errorf("the status says %q", status.Broken)
+	}
+	err = a.engine.AppendAudit(t.Context(), a.id, made(1, 0)...)
+	mustBe(t, config.KindUnavailable, err)
+	var told *config.Error
+	if !errors.As(err, &told) || !strings.Contains(told.Next, "llm-config audit verify") {
+		t.Errorf("whoever writes is told %v", err)
+	}
+	a.append(config.TenantID{}, made(1, 0)...) // which takes more
 }

@@ -3,10 +3,14 @@ package sqlite
 import (
 	"context"
 	"database/sql/driver"
+	"errors"
 	"math"
 	"math/bits"
 	"slices"
 	"strings"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/llm-devops/llm-config-manager/internal/audit"
 	"github.com/llm-devops/llm-config-manager/internal/config"
@@ -48,13 +52,25 @@ func (t *tx) insertLinks() error {
 			arguments = append(arguments, l.chain.id[:], int64(l.Sequence), l.Hash[:], l.Record)
 		}
 		if err := t.exec(linkInserts[n], arguments...); err != nil {
-			return err
+			return taken(err)
 		}
 		links = links[1<<n:]
 	}
 	clear(t.links)
 	t.links = t.links[:0]
 	return nil
+}
+
+// taken says of a link that could not be inserted because its number has one
+// already, that this is so. Only somebody who wrote to the database can have put it
+// there: the chain is broken, and takes nothing until it was seen to.
+func taken(err error) error {
+	var failure *sqlite.Error
+	if errors.As(err, &failure) && failure.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE {
+		return unavailable("the audit chain takes no record: there is one behind its end that the server did not write", err).
+			Hint("`llm-config audit verify` names it; take a copy of the data before you do anything else")
+	}
+	return err
 }
 
 // linkInserts are the statements that insert 1, 2, 4 … linksAtOnce links.
