@@ -3,6 +3,8 @@ package httpapi
 import (
 	"encoding/hex"
 	"encoding/json"
+	"strings"
+	"time"
 
 	"github.com/llm-devops/llm-config-manager/api"
 	"github.com/llm-devops/llm-config-manager/internal/audit"
@@ -47,7 +49,20 @@ func auditStatus(s service.AuditStatus) api.AuditStatus {
 }
 
 func checkpoint(c store.Checkpoint) api.AuditCheckpoint {
-	return api.AuditCheckpoint{Sequence: int64(c.Sequence), Time: c.Time.UTC(), Note: string(c.Note)}
+	return api.AuditCheckpoint{Sequence: int64(c.Sequence), Time: signedTime(c).UTC(), Note: string(c.Note)}
+}
+
+// signedTime is the time that the note of a checkpoint says, its fourth line; that
+// of the database, which nobody signed, only where the note says none.
+func signedTime(c store.Checkpoint) time.Time {
+	for line := range strings.Lines(string(c.Note)) {
+		if text, is := strings.CutPrefix(line, "time "); is {
+			if signed, err := time.Parse(time.RFC3339Nano, strings.TrimSpace(text)); err == nil {
+				return signed
+			}
+		}
+	}
+	return c.Time
 }
 
 func auditHold(h store.Hold) *api.AuditHold {

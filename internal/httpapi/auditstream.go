@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"github.com/llm-devops/llm-config-manager/api"
 	"github.com/llm-devops/llm-config-manager/internal/audit"
 	"github.com/llm-devops/llm-config-manager/internal/config"
@@ -83,19 +85,15 @@ func exportRequest(r *http.Request) (chain service.Chain, request service.Export
 	return chain, request, err
 }
 
-// getOnly refuses HEAD, which would put on record what is not answered.
-func (s *Server) getOnly(handler http.HandlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodGet {
-			handler(w, r)
-			return
-		}
-		w.Header().Set("Allow", http.MethodGet)
-		p := newProblem(api.CodeMethodNotAllowed, "this route does not take "+r.Method)
-		p.Next = "use GET"
-		s.fail(w, r, p)
-	}
+// getOnly is plain for a GET that is on record as read: HEAD, which would put there
+// what is not answered, is refused like any method that the route does not take.
+func (s *Server) getOnly(pattern, action string, handler http.HandlerFunc, op *huma.Operation) {
+	s.plain(http.MethodGet, pattern, action, handler, op)
+	s.mux.HandleFunc(refusedHead+pattern, s.unrouted)
 }
+
+// refusedHead begins the patterns that are there for unrouted to be reached.
+const refusedHead = http.MethodHead + " "
 
 // exportName is the name of the file that an export is saved as.
 func exportName(chain service.Chain, form service.ExportForm, now time.Time) string {

@@ -188,6 +188,7 @@ func TestMethods(t *testing.T) {
 		"OPTIONS": {layer: "GET, HEAD, PUT, PATCH, DELETE", api.RouteOpenAPI: "GET, HEAD"},
 		"TRACE":   {layer: "GET, HEAD, PUT, PATCH, DELETE"},
 		"BREW":    {n.path(api.RouteRollback): "POST"},
+		"PATCH":   {n.path(api.RouteAuditExport): "GET", api.RouteServerVerify: "GET", n.path(api.RouteAuditTail): "GET, HEAD", n.path(api.RouteAudit): "GET, HEAD"},
 		"get":     {layer: "GET, HEAD, PUT, PATCH, DELETE"},
 	} {
 		for target, allow := range cases {
