@@ -509,7 +509,7 @@ func TestWatchGoesOnWhenItIsTooMany(t *testing.T) {
 }
 
 func TestSizes(t *testing.T) {
-	for n, want := range map[int64]string{0: "0", 1: "1", 1023: "1023", 1 << 10: "1KiB", 1500: "1.5KiB", 512 << 20: "512MiB", 1<<20 + 1: "1.0MiB", 3 << 40: "3TiB"} {
+	for n, want := range map[int64]string{0: "0 bytes", 1: "1 byte", 1023: "1023 bytes", 1 << 10: "1KiB", 1500: "1.5KiB", 512 << 20: "512MiB", 1<<20 + 1: "1.0MiB", 3 << 40: "3TiB"} {
 		if got := sizeText(n); got != want {
 			t.Errorf("%d is shown as %s, want %s", n, got, want)
 		}

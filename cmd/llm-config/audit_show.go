@@ -58,6 +58,13 @@ func readRecord(ctx context.Context, from *client.AuditChain, sequence int64) (_
 	absent := failf("there is no record %d", sequence).hint("`llm-config audit status` says which one is the newest")
 	body, err := from.Export(ctx, client.ExportOptions{After: sequence - 1})
 	if problem, ok := errors.AsType[*api.Problem](err); ok && problem.Code == api.CodeNotFound && problem.Pointer == "after" {
+		status, err := from.Status(ctx)
+		switch {
+		case err != nil:
+			return nil, err
+		case sequence <= status.Disposed:
+			return nil, disposedOf(sequence, uint64(status.Disposed))
+		}
 		return nil, absent
 	}
 	if err != nil {
@@ -78,10 +85,15 @@ func readRecord(ctx context.Context, from *client.AuditChain, sequence int64) (_
 		case line.Link != nil && line.Link.Sequence == uint64(sequence):
 			return &api.AuditRecord{Sequence: sequence, Hash: hex.EncodeToString(line.Link.Hash[:]), Record: slices.Clone(line.Link.Record)}, nil
 		case line.Stub != nil && line.Stub.First <= uint64(sequence) && uint64(sequence) <= line.Stub.Last:
-			return nil, failf("record %d was disposed of, with all from %d to %d", sequence, line.Stub.First, line.Stub.Last).
-				hint("`llm-config audit search --event %s` says when and by whom", audit.DisposeEvent)
+			return nil, disposedOf(sequence, line.Stub.Last)
 		}
 	}
+}
+
+// disposedOf says that a record is no more: the oldest go first, up to last.
+func disposedOf(sequence int64, last uint64) error {
+	return failf("record %d was disposed of, with all up to %d", sequence, last).
+		hint("`llm-config audit search --event %s` says when and by whom", audit.DisposeEvent)
 }
 
 func printRecord(p *printer, record *api.AuditRecord, e api.AuditEvent) {

@@ -40,6 +40,8 @@ type auditWire struct {
 	asked   []url.Values // the queries that came
 	follows chan audit.Link
 	behind  int // how many records came after the status was asked for
+
+	disposed uint64 // the last record that was disposed of; 0 for none
 }
 
 func newAuditWire(t *testing.T, n int) *auditWire {
@@ -112,6 +114,10 @@ func (w *auditWire) download(rw http.ResponseWriter, r *http.Request) {
 		_, _ = rw.Write(w.export)
 		return
 	}
+	if after < w.disposed || w.disposed > 0 && after > uint64(len(w.links)) {
+		problem(rw, api.Problem{Code: api.CodeNotFound, Detail: "it is not there", Pointer: "after"})
+		return
+	}
 	e, _ := audit.NewExporter(rw, testOrigin, audit.Head{Sequence: after}, false)
 	for _, l := range w.links {
 		if l.Sequence > after {
@@ -151,7 +157,7 @@ func (w *auditWire) verify(rw http.ResponseWriter, _ *http.Request) {
 func (w *auditWire) status(rw http.ResponseWriter, _ *http.Request) {
 	at := time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
 	answer(rw, api.AuditStatus{
-		Origin: testOrigin, Sequence: int64(len(w.links) - w.behind), Hash: "ab", Time: &at, Hot: 10, Warm: api.AuditTier{Records: 1, Segments: 1, Bytes: 2048},
+		Origin: testOrigin, Sequence: int64(len(w.links) - w.behind), Hash: "ab", Time: &at, Hot: 10, Warm: api.AuditTier{Records: 1, Segments: 1, Bytes: 2048}, Disposed: int64(w.disposed),
 		Checkpoint: &api.AuditCheckpoint{Sequence: 8, Time: at}, Hold: w.hold, Broken: "record 3 is gone",
 	})
 }
@@ -341,10 +347,17 @@ func TestAuditShowOfADisposedRecord(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.export = b.Bytes()
-	s := w.session(t)
-	s.run(t, exitFailed, "audit", "show", "1")
-	if got := s.err.String(); !strings.Contains(got, "record 1 was disposed of, with all from 1 to 2; `llm-config audit search --event audit.dispose` says when and by whom") {
-		t.Errorf("printed %q", got)
+	w.disposed = 2
+	for sequence, want := range map[string]string{
+		"1": "record 1 was disposed of, with all up to 2; `llm-config audit search --event audit.dispose` says when and by whom",
+		"2": "record 2 was disposed of, with all up to 2; `llm-config audit search --event audit.dispose` says when and by whom",
+		"9": "there is no record 9; ",
+	} {
+		s := w.session(t)
+		s.run(t, exitFailed, "audit", "show", sequence)
+		if got := s.err.String(); !strings.Contains(got, want) {
+			t.Errorf("printed %q, want %q", got, want)
+		}
 	}
 }
 

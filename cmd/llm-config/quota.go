@@ -233,5 +233,5 @@ func sizeText(n int64) string {
 		}
 		return strconv.FormatFloat(float64(n)/float64(unit.size), 'f', 1, 64) + unit.name
 	}
-	return number(n)
+	return counted(int(n), "byte")
 }
