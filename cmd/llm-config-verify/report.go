@@ -62,7 +62,12 @@ func (v *verifier) reportSigned(w io.Writer, last uint64, finished bool) {
 	switch {
 	case agree == 0:
 		fmt.Fprintln(w, "  signed: nothing. Nothing proves that these records were not written anew as a whole:")
-		fmt.Fprintln(w, "    give the server's public key with -key, and an export or -checkpoint that it signed")
+		if len(v.keys) == 0 {
+			fmt.Fprintln(w, "    give the server's public key with -key, and an export or -checkpoint that it signed")
+		} else if finished {
+			fmt.Fprintln(w, "    no checkpoint is here that could be held against them, and a segment of the archive has none;")
+			fmt.Fprintln(w, "    give one that was kept, with -checkpoint, or the server's own export of these records")
+		}
 	case newest == last:
 		fmt.Fprintf(w, "  signed: all, up to record %d on %s\n", newest, v.claims[newest].time)
 	default:
