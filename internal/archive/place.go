@@ -67,8 +67,7 @@ func parse(text string) (place, error) {
 	}
 	for name, values := range query {
 		if !slices.Contains(kind.parameters, name) || len(values) != 1 {
-			return place{}, badURL("has a parameter %q that %s does not take, or takes once", name, u.Scheme).
-				Hint("the parameters of %s are: %s", u.Scheme, strings.Join(append([]string{"none besides"}, kind.parameters...), ", "))
+			return place{}, badParameter(u.Scheme, name, kind.parameters)
 		}
 	}
 	if err := checkPlain(query); err != nil {
@@ -78,6 +77,17 @@ func parse(text string) (place, error) {
 		return parseFolder(u)
 	}
 	return parseBucket(u)
+}
+
+// badParameter is of a parameter that a scheme does not take, or that is there twice.
+func badParameter(scheme, name string, known []string) error {
+	switch {
+	case slices.Contains(known, name):
+		return badURL("has the parameter %q more than once", name).Hint("give it once")
+	case len(known) == 0:
+		return badURL("has a parameter %q, and %s takes none", name, scheme).Hint("leave out what follows the question mark")
+	}
+	return badURL("has a parameter %q, which %s does not take", name, scheme).Hint("%s takes %s", scheme, strings.Join(known, ", "))
 }
 
 func parseFolder(u *url.URL) (place, error) {

@@ -336,7 +336,8 @@ func TestValidate(t *testing.T) {
 	deny("an alert twice", func(s *Settings) {
 		s.AuditAlerts = []string{"a: 1 secret.read in 1m per actor", "a: 2 secret.read in 1m per actor"}
 	}, "audit-alerts", "twice")
-	deny("a sink twice", func(s *Settings) { s.AuditSinks = []string{"file:a", "file:b", "file:a"} }, "entries 1 and 3 of audit-sinks", "file:a")
+	deny("a sink twice", func(s *Settings) { s.AuditSinks = []string{"file:a", "file:b", "file:a"} }, "entries 1 and 3 of audit-sinks", "file:a", "own file or folder")
+	deny("a bucket twice", func(s *Settings) { s.AuditCheckpoints = []string{"s3://notes/a", "s3://notes/a?region=eu-central-1"} }, "entries 1 and 2 of audit-checkpoints", "own bucket")
 	deny("two paths of a host", func(s *Settings) {
 		s.AuditSinks = []string{"https://hooks.example.com/a", "https://hooks.example.com/b"}
 	}, "audit-sinks", "https://hooks.example.com,", "own host name")

@@ -206,11 +206,22 @@ func alike(setting string, urls []string, nameOf func(string) (string, error)) e
 		}
 		if j, there := first[name]; there {
 			return fmt.Errorf("entries %d and %d of %s are both at %s, by which the server keeps how far it has delivered; "+
-				"take one out, or give each its own host name", j, i+1, setting, name)
+				"take one out, or give each its own %s", j, i+1, setting, name, ownPart(name))
 		}
 		first[name] = i + 1
 	}
 	return nil
+}
+
+// ownPart is what tells places of one kind apart.
+func ownPart(name string) string {
+	switch {
+	case strings.HasPrefix(name, "file:"):
+		return "file or folder"
+	case isWebhook(name), strings.HasPrefix(name, "syslog"):
+		return "host name"
+	}
+	return "bucket, or its own path in it"
 }
 
 // splitAddress answers the host of an address whose port is a number.
