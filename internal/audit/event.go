@@ -25,7 +25,7 @@ var Events = []EventInfo{
 	{"audit.alert", "A rule for alerts was raised.", false, evidence(watching, "gdpr:33")},
 	{"audit.broken", "A chain of audit records was found not to hold.", false, evidence(watching, keeping, "gdpr:33")},
 	{"audit.dispose", "Audit records were disposed of when their time was over.", false, evidence(keeping, "gdpr:30")},
-	{"audit.export", "Audit records were exported.", false, evidence(keeping, leaving, "gdpr:30")},
+	{"audit.export", "Audit records were exported, or one of them shown in full.", false, evidence(keeping, leaving, "gdpr:30")},
 	{"audit.hold.lift", "A legal hold on a tenant's audit records was lifted.", false, evidence(keeping)},
 	{"audit.hold.set", "A tenant's audit records were put under legal hold.", false, evidence(keeping)},
 	{"audit.key.rotate", "A new key, or the first one, signs checkpoints of the audit chains.", false, evidence(keeping)},

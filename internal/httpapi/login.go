@@ -220,7 +220,8 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	pageHeader(w.Header())
-	http.Redirect(w, r, target, http.StatusFound)
+	w.Header().Set("Location", target) // of the issuer, which the settings name
+	w.WriteHeader(http.StatusFound)
 }
 
 func (s *Server) beginLogin(w http.ResponseWriter, r *http.Request) (target string, err error) {
