@@ -110,7 +110,9 @@ func (s *Service) ahead(ctx context.Context, id config.TenantID, after uint64, u
 			packed = packed[1:]
 		}
 		if twice != 0 {
-			packed = slices.DeleteFunc(slices.Clone(packed), func(l audit.Link) bool { return l.Sequence >= twice })
+			if i := slices.IndexFunc(packed, func(l audit.Link) bool { return l.Sequence >= twice }); i >= 0 {
+				packed = packed[:i]
+			}
 			err = &brokenSegment{segments[0], fmt.Errorf("record %d is a row of the database as well", twice)}
 		}
 		return packed, nil, err

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -63,6 +64,7 @@ type crime struct {
 	links    []audit.Link
 	key      *audit.SigningKey
 	verifier verifier
+	packed   uint64 // the last record that is in a segment, 0 for none
 	close    func()
 }
 
@@ -180,8 +182,9 @@ func (c *crime) reopen(tamper func(*sql.Tx)) {
 
 // put puts links in the place of those of the chain: as rows, or where the
 // segment lies with whatever of them was packed; and where the database says that
-// the chain ends.
-func (c *crime) put(tx *sql.Tx, links []audit.Link) {
+// the chain ends. It answers what lies there then, in the order of the segment and
+// of the table, in which there is one row for a number.
+func (c *crime) put(tx *sql.Tx, links []audit.Link) (lie []audit.Link) {
 	c.t.Helper()
 	exec := func(text string, arguments ...any) {
 		c.t.Helper()
@@ -197,13 +200,14 @@ func (c *crime) put(tx *sql.Tx, links []audit.Link) {
 		c.t.Fatal(err)
 	}
 	rows := links
+	c.packed = uint64(last)
 	if last > 0 {
 		at := min(len(links), int(last))
 		for at > 1 && at < len(links) && links[at-1].Sequence > uint64(last) {
 			at--
 		}
 		packed := links[:at]
-		rows = links[at:]
+		lie, rows = slices.Clone(packed), links[at:]
 		body, err := audit.PackSegment(audit.Origin(c.name, c.id), audit.Head{}, packed)
 		must(c.t, err)
 		digest := sha256.Sum256(body)
@@ -221,7 +225,6 @@ func (c *crime) put(tx *sql.Tx, links []audit.Link) {
 	exec(`DELETE FROM audit WHERE tenant = ?`, c.id[:])
 	var head audit.Head
 	for i, l := range rows {
-		// The table has one row for a number: one that is there twice takes the place of the other.
 		exec(`INSERT OR REPLACE INTO audit (row, tenant, sequence, hash, record) VALUES (?, ?, ?, ?, ?)`, int64(1_000_000+i), c.id[:], int64(l.Sequence), l.Hash[:], l.Record)
 	}
 	for _, l := range links {
@@ -230,22 +233,18 @@ func (c *crime) put(tx *sql.Tx, links []audit.Link) {
 		}
 	}
 	exec(`UPDATE tenants SET audit_sequence = ?, audit_hash = ? WHERE id = ?`, int64(head.Sequence), head.Hash[:], c.id[:])
+	table := map[uint64]audit.Link{}
+	for _, l := range rows {
+		table[l.Sequence] = l
+	}
+	for _, sequence := range slices.Sorted(maps.Keys(table)) {
+		lie = append(lie, table[sequence])
+	}
+	return lie
 }
 
-// first is the first bad record of a chain that is read from a table: its links
-// in the order of their numbers, each number once, held against the checkpoints.
-func (c *crime) first(links []audit.Link, sorted bool) uint64 {
-	if sorted {
-		at := map[uint64]audit.Link{}
-		for _, l := range links {
-			at[l.Sequence] = l
-		}
-		links = nil
-		for _, l := range at {
-			links = append(links, l)
-		}
-		slices.SortFunc(links, func(a, b audit.Link) int { return int(a.Sequence) - int(b.Sequence) })
-	}
+// first is the first bad record of a chain as it lies, held against the checkpoints.
+func (c *crime) first(links []audit.Link) uint64 {
 	var head audit.Head
 	wrong := uint64(0)
 	for _, l := range links {
@@ -284,14 +283,8 @@ func (c *crime) commit(t audittest.Tampering, program bool) {
 	if links == nil || slices.EqualFunc(links, c.links, func(a, b audit.Link) bool { return a.Head() == b.Head() && bytes.Equal(a.Record, b.Record) }) {
 		return // what it does to the lines of an export has no like in the database
 	}
-	rows := true
-	c.reopen(func(tx *sql.Tx) {
-		c.put(tx, links)
-		var n int
-		must(c.t, tx.QueryRowContext(c.t.Context(), `SELECT count(*) FROM audit_segments WHERE tenant = ?`, c.id[:]).Scan(&n))
-		rows = n == 0
-	})
-	want := c.first(links, rows)
+	c.reopen(func(tx *sql.Tx) { links = c.put(tx, links) })
+	want := c.first(links)
 	if want == 0 {
 		return // as far as the table goes, nothing was tampered with
 	}
@@ -300,7 +293,7 @@ func (c *crime) commit(t audittest.Tampering, program bool) {
 		c.t.Errorf("%s: it was not found: %v", t.Name, err)
 		return
 	}
-	if n := len(links); !c.signed(want) && (n == 0 || want == links[n-1].Sequence+1) {
+	if n := len(links); !c.signed(want) && want > c.packed && (n == 0 || want == links[n-1].Sequence+1) {
 		want++ // that it was verified is on record before, behind the end that there is
 	}
 	if report.Broken.Sequence != want {
