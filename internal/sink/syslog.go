@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net"
 	"net/url"
 	"os"
@@ -88,7 +89,7 @@ func openSyslog(c collector, o Options) (Sink, error) {
 		return &datagrams{collector: c, form: form}, nil
 	}
 	if _, err := c.tls(); err != nil {
-		return nil, unavailable(c.name, "has certificate files that cannot be used", err).
+		return nil, unavailable(c.name, "has certificate files that cannot be used: "+err.Error(), err).
 			Hint("check ca, cert and key in its URL: files in PEM form, of which cert and key belong together")
 	}
 	return &stream{collector: c, form: form, timeout: syslogTime, settle: settleTime}, nil
@@ -111,7 +112,7 @@ func (c collector) tls() (*tls.Config, error) {
 	if c.cert != "" {
 		pair, err := tls.LoadX509KeyPair(c.cert, c.key)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%s and %s: %w", c.cert, c.key, err)
 		}
 		settings.Certificates = []tls.Certificate{pair}
 	}

@@ -303,8 +303,11 @@ func TestCertificateFilesAreReadAtTheStart(t *testing.T) {
 	if err := os.WriteFile(ours.file("empty"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, query := range []string{"ca=" + ours.file("absent"), "ca=" + ours.file("empty"), "cert=" + ours.file("client.pem") + "&key=" + ours.file("empty")} {
+	for file, query := range map[string]string{"absent": "ca=" + ours.file("absent"), "empty": "ca=" + ours.file("empty"), "client.pem": "cert=" + ours.file("client.pem") + "&key=" + ours.file("empty")} {
 		_, err := Open("syslog+tls://127.0.0.1:6514?"+query, Options{})
 		refuse(t, err, config.KindUnavailable, "ca, cert and key")
+		if err != nil && !strings.Contains(err.Error(), ours.file(file)) {
+			t.Errorf("%v does not name %s", err, file)
+		}
 	}
 }

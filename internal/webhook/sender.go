@@ -57,7 +57,7 @@ func NewSender(url string, key []byte, o Options) (*Sender, error) {
 	if key != nil {
 		raw, err := decodeKey(key)
 		if err != nil {
-			return nil, config.Errorf(config.KindBadRequest, "the key that signs webhooks is none").
+			return nil, config.Errorf(config.KindBadRequest, "what is to sign webhooks is no key for that").
 				Hint("give %s and the base64 of %d to %d random bytes, and the same to the receiver", keyPrefix, minKeyBytes, maxKeyBytes)
 		}
 		clear(raw)
