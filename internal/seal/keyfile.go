@@ -44,37 +44,51 @@ func AddFileKey(path string) error {
 	if err != nil {
 		return fmt.Errorf("master key file: %w", err)
 	}
+	// The name is the lock, too, and is taken before the file is read: of two that
+	// read the same one and put a key before it, one would lose the other's.
+	next := path + ".new"
+	f, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s is there: another key is being added; if not, that was interrupted, and the file is to be deleted", next)
+	}
+	if err != nil {
+		return fmt.Errorf("add a key to master key file %s: %w", path, err)
+	}
+	info, err := withNewKey(f, path)
+	if err != nil {
+		return errors.Join(err, os.Remove(next))
+	}
+	if err := replaceKeyFile(next, path, info); err != nil {
+		return fmt.Errorf("add a key to master key file %s: %w", path, err)
+	}
+	return nil
+}
+
+// withNewKey writes a new key and those of a key file into another, which it
+// closes, and answers what is known of the file.
+func withNewKey(f *os.File, path string) (fs.FileInfo, error) {
 	text, info, err := readKeyFile(path)
 	if err != nil {
-		return err
+		return nil, errors.Join(err, f.Close())
 	}
 	defer clear(text)
 	keys, err := parseKeyFile(text)
 	if err != nil {
-		return fmt.Errorf("master key file %s %w", path, err)
+		return nil, errors.Join(fmt.Errorf("master key file %s %w", path, err), f.Close())
 	}
 	clearKeys(keys)
 	if len(keys) == maxFileKeys {
-		return fmt.Errorf("master key file %s holds %d keys, as many as it may: take out the last ones, which `llm-config key status` shows as retired", path, maxFileKeys)
+		return nil, errors.Join(fmt.Errorf("master key file %s holds %d keys, as many as it may: take out the last ones, which `llm-config key status` shows as retired", path, maxFileKeys), f.Close())
 	}
 	line := newKeyLine()
 	defer clear(line)
 	both := append(append(make([]byte, 0, len(line)+len(text)), line...), text...)
 	defer clear(both)
-
-	// The name is the lock, too: of two that add a key at once, one would lose it.
-	next := path + ".new"
-	err = writeKeyFile(next, both, info.Mode().Perm())
-	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%s is there: another key is being added; if not, that was interrupted, and the file is to be deleted", next)
+	err = f.Chmod(info.Mode().Perm())
+	if err = errors.Join(err, fill(f, both)); err != nil {
+		err = fmt.Errorf("add a key to master key file %s: %w", path, err)
 	}
-	if err == nil {
-		err = replaceKeyFile(next, path, info)
-	}
-	if err != nil {
-		return fmt.Errorf("add a key to master key file %s: %w", path, err)
-	}
-	return nil
+	return info, err
 }
 
 // replaceKeyFile puts next in the place of a file, with the owner that one had.
@@ -98,20 +112,24 @@ func newKeyLine() []byte {
 }
 
 // writeKeyFile writes a new file, which is on disk when it returns.
-func writeKeyFile(path string, text []byte, mode fs.FileMode) (err error) {
+func writeKeyFile(path string, text []byte, mode fs.FileMode) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err = errors.Join(err, f.Close()); err != nil {
-			err = errors.Join(err, os.Remove(path))
-		}
-	}()
-	if _, err := f.Write(text); err != nil {
-		return err
+	if err = fill(f, text); err != nil {
+		err = errors.Join(err, os.Remove(path))
 	}
-	return f.Sync()
+	return err
+}
+
+// fill writes a file, which is on disk when it returns, and closes it.
+func fill(f *os.File, text []byte) error {
+	_, err := f.Write(text)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
 }
 
 // syncFolder makes a new name in a folder durable.

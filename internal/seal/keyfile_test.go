@@ -118,6 +118,9 @@ func TestWhereNoKeyIsAdded(t *testing.T) {
 		if after, _ := os.ReadFile(path); string(after) != string(before) {
 			t.Error("the file was changed all the same")
 		}
+		if _, err := os.Stat(path + ".new"); err == nil && want != "another key is being added" {
+			t.Error("the next one cannot be added: the lock was left")
+		}
 	}
 	refused(filepath.Join(t.TempDir(), "none"), "no such file")
 	refused(writeKeyFile(t, "nothing\n", 0o600), "does not begin with")
