@@ -27,7 +27,7 @@ type Write struct {
 	Quota Usage // the most that it may use in all; a zero field binds nothing, and neither does any field that does not grow
 
 	Audit      audit.Record   // Time and Revision are the engine's to fill in
-	MoreAudit  []audit.Record // of the same mutation, behind Audit and alike, where one record would be too long
+	MoreAudit  []audit.Record // of the same mutation, behind Audit and alike: where one record would be too long, or it does more than one says
 	Idempotent *Idempotent    // Revision and Time are the engine's to fill in
 
 	Committed func(Receipt) // see Writer.Commit; nil for none
